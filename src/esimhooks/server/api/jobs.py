@@ -23,6 +23,7 @@ from esimhooks.server.domain.job import NOT_ARRIVED, Job, Missed, RecoveryFilter
 from esimhooks.server.domain.validation import PRINTABLE
 from esimhooks.server.manage import jobs as manage_jobs
 from esimhooks.server.manage.jobs import MissedEvents
+from esimhooks.server.store import jobs
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import EsimStatus
 from esimhooks.vocabulary.timestamps import timestamp
@@ -175,7 +176,7 @@ async def list_requeries(
     db: Session, tenant: Tenant, limit: Limit = 25, cursor: Cursor = None
 ) -> Listed[BulkRequeryView]:
     """List requeries of many eSIMs."""
-    rows = await manage_jobs.page_of_jobs(db, tenant, RequeryFilter, window(limit, cursor))
+    rows = await jobs.page(db, tenant, RequeryFilter, **window(limit, cursor))
     return listed(rows, limit, _requery, lambda job: job.id)
 
 

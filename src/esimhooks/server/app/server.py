@@ -22,11 +22,6 @@ HANDOVER_S = 5.0
 """How long to wait for processes of an earlier start, whose parent was killed, to stop listening."""
 
 
-def bind_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound. Raises `Broken` where the address is taken."""
-    return _bind(host, port, shared=False)
-
-
 def bind_shared_sockets(host: str, port: int, count: int) -> list[socket.socket]:
     """Return `count` sockets that listen on one address, among which the system spreads connections (SO_REUSEPORT).
 
@@ -36,21 +31,22 @@ def bind_shared_sockets(host: str, port: int, count: int) -> list[socket.socket]
     deadline = time.monotonic() + HANDOVER_S
     while True:
         try:
-            _bind(host, port, shared=False).close()  # else two nodes would share a port without a word
+            bind_socket(host, port).close()  # else two nodes would share a port without a word
             break
         except Broken as error:
             taken = isinstance(error.__cause__, OSError) and error.__cause__.errno == EADDRINUSE
             if not taken or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
-    first = _bind(host, port, shared=True)
-    sockets = [first, *(_bind(host, first.getsockname()[1], shared=True) for _ in range(count - 1))]
+    first = bind_socket(host, port, shared=True)
+    sockets = [first, *(bind_socket(host, first.getsockname()[1], shared=True) for _ in range(count - 1))]
     for one in sockets:
         one.listen(BACKLOG)
     return sockets
 
 
-def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
+def bind_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Return a socket that is bound, `shared` with others of this server. Raises `Broken` where the address is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol given, asyncio turns Nagle's algorithm off, which would delay small answers by 40 ms.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

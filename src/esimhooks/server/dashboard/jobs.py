@@ -16,10 +16,10 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import EPOCH, Prefix, made_at, parse_id, text_of
 from esimhooks.server.domain.job import NOT_ARRIVED, Missed, RecoveryFilter, RequeryFilter
-from esimhooks.server.domain.lists import Window, found
+from esimhooks.server.domain.lists import found
 from esimhooks.server.manage import jobs as manage_jobs
 from esimhooks.server.manage.jobs import MissedEvents
-from esimhooks.server.store import endpoints
+from esimhooks.server.store import endpoints, jobs
 from esimhooks.server.store.database import Session
 from esimhooks.vocabulary.statuses import EsimStatus
 
@@ -126,7 +126,7 @@ async def requery_form(request: Request, db: Session, now: datetime) -> Response
         "status": where.status,
         "statuses": list(EsimStatus),
         "matched": await manage_jobs.count_esims(db, tenant, where),
-        "latest": await manage_jobs.page_of_jobs(db, tenant, RequeryFilter, Window(before=None, limit=LATEST)),
+        "latest": await jobs.page(db, tenant, RequeryFilter, before=None, limit=LATEST),
         "now": now,
     }
     return page("requeries.html", user, values)
@@ -195,9 +195,7 @@ async def _count_page(request: Request, db: Session, now: datetime, endpoint_id:
         "chosen": wanted.statuses,
         "meanings": MEANINGS,
         "found": await manage_jobs.count_missed(db, tenant, endpoint.id, wanted) if wanted.statuses else None,
-        "latest": await manage_jobs.page_of_jobs(
-            db, tenant, RecoveryFilter, Window(before=None, limit=LATEST), endpoint_id=endpoint.id
-        ),
+        "latest": await jobs.page(db, tenant, RecoveryFilter, endpoint_id=endpoint.id, before=None, limit=LATEST),
         "now": now,
     }
     return page(template, user, values)

@@ -16,7 +16,7 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import Prefix, first_id_of, new_id, text_of
 from esimhooks.server.domain.job import Filter, Job, Missed, MissedCount, RecoveryFilter, RequeryFilter
-from esimhooks.server.domain.lists import Window, found
+from esimhooks.server.domain.lists import found
 from esimhooks.server.manage.accounts import require_recovery
 from esimhooks.server.store import accounts, events, jobs, subscriptions
 from esimhooks.server.store.audit import record_action
@@ -122,13 +122,6 @@ async def find_job(
 ) -> Job[Filter]:
     """Return how far a job of that kind is, and of that endpoint where one is named. Raises `Refused` (404)."""
     return found(await jobs.find(db, tenant, kind, job_id, endpoint_id=endpoint_id), kind.kind)
-
-
-async def page_of_jobs(
-    db: Session, tenant: Tenant, kind: type[Filter], window: Window, *, endpoint_id: UUID | None = None
-) -> Sequence[Job[Filter]]:
-    """Return jobs of that kind, newest first."""
-    return await jobs.page(db, tenant, kind, endpoint_id=endpoint_id, **window)
 
 
 async def _count_missed(db: Session, tenant: Tenant, endpoint: Subscription, missed: MissedEvents) -> MissedCount:

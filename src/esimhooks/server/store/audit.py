@@ -83,27 +83,10 @@ async def page(
     db: Session, tenant: Tenant, where: AuditFilter, *, before: UUID | None, limit: int
 ) -> Sequence[AuditEntry]:
     """Return the tenant's entries, newest first, older than the id `before`."""
-    return await _select(db, tenant.account_id, tenant.mode, where, before=before, limit=limit)
+    return await page_for_operators(db, tenant.account_id, tenant.mode, where, before=before, limit=limit)
 
 
 async def page_for_operators(
-    db: Session, account_id: UUID | None, mode: Mode | None, where: AuditFilter, *, before: UUID | None, limit: int
-) -> Sequence[AuditEntry]:
-    """Return entries of all or one account, newest first, older than the id `before`; for operators."""
-    return await _select(db, account_id, mode, where, before=before, limit=limit)
-
-
-async def delete_before(db: Session, *, before: UUID, limit: int) -> int:
-    """Delete entries older than the id `before`; return how many rows went."""
-    status = await db.conn.execute(
-        "DELETE FROM audit_entries WHERE id IN (SELECT id FROM audit_entries WHERE id < $1 ORDER BY id LIMIT $2)",
-        before,
-        limit,
-    )
-    return row_count(status)
-
-
-async def _select(
     db: Session,
     account_id: UUID | None,
     mode: Mode | None,
@@ -112,6 +95,7 @@ async def _select(
     before: UUID | None,
     limit: int,
 ) -> Sequence[AuditEntry]:
+    """Return entries of all or one account, newest first, older than the id `before`; for operators."""
     rows = await db.conn.fetch(
         """
         SELECT * FROM audit_entries
@@ -133,6 +117,16 @@ async def _select(
         limit,
     )
     return [_entry(row) for row in rows]
+
+
+async def delete_before(db: Session, *, before: UUID, limit: int) -> int:
+    """Delete entries older than the id `before`; return how many rows went."""
+    status = await db.conn.execute(
+        "DELETE FROM audit_entries WHERE id IN (SELECT id FROM audit_entries WHERE id < $1 ORDER BY id LIMIT $2)",
+        before,
+        limit,
+    )
+    return row_count(status)
 
 
 def _entry(row: asyncpg.Record) -> AuditEntry:

@@ -210,10 +210,6 @@ def _shown(value: object) -> object:
     return float(value) if isinstance(value, Decimal) else value
 
 
-def _enumerated(fields: Fields, name: str, *, words: Mapping[str, StrEnum]) -> StrEnum | None:
-    return fields.word(name, words)
-
-
 def _flag(fields: Fields, name: str) -> bool | None:
     value = fields.members.get(name)
     if isinstance(value, bool):
@@ -273,7 +269,8 @@ def _time(fields: Fields, name: str, *, zone: tzinfo, pattern: str | None) -> ob
 
 
 def _words(kind: type[StrEnum]) -> Read:
-    return partial(_enumerated, words={member.value: member for member in kind})
+    table = {member.value: member for member in kind}
+    return lambda fields, name: fields.word(name, table)
 
 
 _COUNT = partial(_whole, maximum=MAX_COUNT)
