@@ -59,16 +59,7 @@ def provider_api(mapped: Mapped) -> Iterator[ProviderApi]:
     """Serve it on a port of its own for as long as the context lasts."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._serve()
-
-        def do_POST(self) -> None:
-            self._serve()
-
-        def do_PUT(self) -> None:
-            self._serve()
-
-        def _serve(self) -> None:
+        def respond(self) -> None:
             self.rfile.read(int(self.headers.get("content-length") or 0))
             body = api.answer(self.command, self.path)
             self.send_response(404 if body is None else 200)
@@ -76,6 +67,8 @@ def provider_api(mapped: Mapped) -> Iterator[ProviderApi]:
             self.send_header("content-length", str(len(body or b"{}")))
             self.end_headers()
             self.wfile.write(body or b"{}")
+
+        do_GET = do_POST = do_PUT = respond  # noqa: N815 - http.server's
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
             """Nothing is logged."""

@@ -196,7 +196,8 @@ def _run(verb: Verb, given: dict[str, Any]) -> None:
     account, mode = given.get("account"), given.get("mode")
     sent = dict(_fields_to_send(verb, given))
     parts = [
-        subject if part == "{id}" else str(sent.pop(part[1:-1])) if part[:1] == "{" else part for part in _parts(verb)
+        subject if part == "{id}" else str(sent.pop(part[1:-1])) if part[:1] == "{" else part
+        for part in verb.path.removeprefix("/v1/").split("/")
     ]
     client = Client.from_environment(account=account, mode=mode)
     if verb.confirm:
@@ -220,10 +221,6 @@ def _run(verb: Verb, given: dict[str, Any]) -> None:
     show_answer(verb, subject, answer, as_json=as_json)
     if verb.after is not None and not as_json:
         verb.after(client, subject, answer)
-
-
-def _parts(verb: Verb) -> list[str]:
-    return verb.path.removeprefix("/v1/").split("/")
 
 
 def _fields_to_send(verb: Verb, given: dict[str, Any]) -> Iterator[tuple[str, Json]]:

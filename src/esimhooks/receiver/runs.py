@@ -112,7 +112,7 @@ class Runs:
             begin_at = now
             if esim and event.sequence is not None:
                 begin_at = hold_until(session, esim, event.sequence, now=now, gap_wait_s=self._retrying.gap_wait_s)
-                _set_hold_until(session, event.id, begin_at)
+                session.run("UPDATE esimhooks_inbox SET hold_until = :at WHERE id = :id", at=begin_at, id=event.id)
             for handler in handlers:
                 if handler.ordered and esim:
                     _add_run(session, event, handler, lane=esim, due_at=BLOCKED_UNTIL)
@@ -325,10 +325,6 @@ def _insert(session: Session, event: Event, esim: str | None, now: float) -> boo
         body=event.body,
     )
     return inserted == 1
-
-
-def _set_hold_until(session: Session, event_id: str, at: float) -> None:
-    session.run("UPDATE esimhooks_inbox SET hold_until = :at WHERE id = :id", at=at, id=event_id)
 
 
 def _add_run(session: Session, event: Event, handler: Handler, *, lane: str | None, due_at: float) -> None:

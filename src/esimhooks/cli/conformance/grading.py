@@ -95,12 +95,9 @@ def overall(verdicts: Sequence[Verdict]) -> tuple[str, int]:
     if not refusing or not accepting:
         points = 100 * _share(verdicts) // 1
     grade = next((grade for least, grade in GRADES if points >= least), "F")
-    best = "D" if any(one.unsafe for one in verdicts) else "C" if any(map(_failed, verdicts)) else "A"
+    fails = any(one.result is Result.FAIL for one in verdicts)
+    best = "D" if any(one.unsafe for one in verdicts) else "C" if fails else "A"
     return max(grade, best), int(points)
-
-
-def _failed(verdict: Verdict) -> bool:
-    return verdict.result is Result.FAIL
 
 
 def _share(verdicts: Sequence[Verdict]) -> float:

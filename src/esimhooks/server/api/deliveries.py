@@ -1,6 +1,5 @@
 """Deliveries with their attempts: `/v1/deliveries`."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -140,7 +139,8 @@ async def show_delivery(db: Session, tenant: Tenant, delivery_id: DeliveryId) ->
     """Show a delivery with its attempts."""
     async with db.snapshot():
         delivery = found(await deliveries.find(db, tenant, delivery_id), "delivery")
-        return _with_attempts(delivery, await deliveries.attempts_of(db, tenant, delivery_id))
+        attempts = [_attempt(one) for one in await deliveries.attempts_of(db, tenant, delivery_id)]
+    return view_of(DeliveryWithAttempts, delivery, **_members(delivery), attempts=attempts)
 
 
 @routes.post("/v1/deliveries/{delivery_id}/retry", status=202)
@@ -171,10 +171,6 @@ def _members(delivery: Delivery) -> dict[str, object]:
         "attempt_count": delivery.attempts,
         "created_at": timestamp(made_at(delivery.id)),
     }
-
-
-def _with_attempts(delivery: Delivery, attempts: Sequence[Attempt]) -> DeliveryWithAttempts:
-    return view_of(DeliveryWithAttempts, delivery, **_members(delivery), attempts=[_attempt(one) for one in attempts])
 
 
 def _attempt(attempt: Attempt) -> AttemptView:

@@ -23,7 +23,6 @@ from esimhooks.server.domain.portal import (
     Language,
     PortalLink,
     PortalRole,
-    PortalSession,
     picture_type,
 )
 from esimhooks.server.domain.validation import END, Name
@@ -112,7 +111,11 @@ async def create_portal_link(
 async def list_portal_sessions(db: Session, now: datetime, account_id: AccountId) -> Listed[PortalSessionView]:
     """List active sessions started by links, newest first, up to 100."""
     rows = await manage_portal.sessions_of(db, account_id, now=now)
-    return Listed([_session(row) for row in rows], None)
+    sessions = [
+        view_of(PortalSessionView, row, mode=row.tenant.mode, frame=row.framed, last_seen_at=timestamp(row.seen_at))
+        for row in rows
+    ]
+    return Listed(sessions, None)
 
 
 @routes.delete("/v1/accounts/{account_id}/portal-sessions/{session_id}")
@@ -182,7 +185,3 @@ def _branding(stored: StoredBranding) -> BrandingView:
     return view_of(
         BrandingView, stored.branding, has_logo=stored.logo is not None, has_favicon=stored.favicon is not None
     )
-
-
-def _session(row: PortalSession) -> PortalSessionView:
-    return view_of(PortalSessionView, row, mode=row.tenant.mode, frame=row.framed, last_seen_at=timestamp(row.seen_at))

@@ -27,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 def configure(*, log_format: str, level: str) -> None:
     """Send all log lines to standard error as `console` or `json`; `level` as in the standard library."""
     structlog.configure(
-        processors=[_safe, _console() if log_format == "console" else _json],
+        processors=[_safe, _console() if log_format == "console" else lambda _logger, _method, line: _encode(line)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.BytesLoggerFactory(_StandardError()),  # type: ignore[arg-type]  # all that it calls
         cache_logger_on_first_use=True,
@@ -85,10 +85,6 @@ def _safe(_logger: object, method: str, line: Line) -> Line:
     if isinstance(error, BaseException):
         entry["exception"] = traceback(error)
     return entry
-
-
-def _json(_logger: object, _method: str, line: Line) -> bytes:
-    return _encode(line)
 
 
 def _console() -> Callable[[object, str, Line], bytes]:
