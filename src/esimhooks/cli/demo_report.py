@@ -67,15 +67,15 @@ class Report(Struct, frozen=True, kw_only=True, rename="camel"):
         return [event.value for event in EventType if not self.events[event]]
 
 
-async def keep_showing(console: Console, look: Callable[[], Report]) -> None:
+async def keep_showing(console: Console, read: Callable[[], Report]) -> None:
     """Show the counts until cancelled."""
     if not console.is_terminal:
         while True:
             await asyncio.sleep(LINE_EVERY_S)
-            console.print(Text(line(look())))
+            console.print(Text(line(read())))
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
-            live.update(drawn(look(), output.room(console)), refresh=True)
+            live.update(drawn(read(), output.room(console)), refresh=True)
             await asyncio.sleep(REFRESH_S)
 
 

@@ -42,12 +42,12 @@ def _run(words: Sequence[str]) -> NoReturn:
     try:
         app = import_module("esimhooks.cli.app")
     except ModuleNotFoundError as error:
-        _of_ours(error)
+        _raise_unless_extra(error)
         sys.exit(_bare(words))
     try:
         code = app.main(words)
     except ModuleNotFoundError as error:
-        _of_ours(error)
+        _raise_unless_extra(error)
         print(f"error: {NO_SERVER}", file=sys.stderr)  # noqa: T201 - the same
         code = USAGE
     sys.exit(code)
@@ -65,7 +65,7 @@ def _bare(words: Sequence[str]) -> int:
     return USAGE
 
 
-def _of_ours(error: ModuleNotFoundError) -> None:
+def _raise_unless_extra(error: ModuleNotFoundError) -> None:
     """Raise where a module of this package is missing, which is a defect."""
     if (error.name or "esimhooks").partition(".")[0] == "esimhooks":
         raise error

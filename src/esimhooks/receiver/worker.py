@@ -110,7 +110,7 @@ class Worker:
                 renewing = children.create_task(self._renew_leases(), name="esimhooks leases")
                 pruning = children.create_task(self._prune(), name="esimhooks prune")
                 await self._work_off()
-                await self._hand_back(0)
+                await self._release_waiting(0)
                 pruning.cancel()
                 while self._claimed:
                     await self._notice(None)
@@ -145,7 +145,7 @@ class Worker:
     async def _claim(self) -> None:
         names, ahead = self._handlers.names(), self._pace.measure()
         if len(self._waiting) > MAX_WAITING * ahead:  # handlers have become slow, others may be free
-            await self._hand_back(ahead)
+            await self._release_waiting(ahead)
         unrecorded = len(self._claimed) - len(self._at_work) - len(self._waiting)
         free = self._concurrency + ahead - len(self._at_work) - len(self._waiting)
         limit = min(free, MAX_UNRECORDED - unrecorded)
@@ -222,7 +222,7 @@ class Worker:
         if self._stopping or len(self._at_work) < self._concurrency:
             self._notified.set()
 
-    async def _hand_back(self, kept: int) -> None:
+    async def _release_waiting(self, kept: int) -> None:
         if waiting := self._drop_waiting(kept):
             await self._release(waiting)
 

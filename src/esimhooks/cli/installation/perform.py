@@ -17,15 +17,15 @@ class Performer:
     def perform(self, step: Step) -> None:
         """Do it. Raises `Failed` with what was refused."""
         try:
-            match step.thing:
+            match step.resource:
                 case Account():
-                    self._account(step, step.thing)
+                    self._account(step, step.resource)
                 case Endpoint():
-                    self._endpoint(step, step.thing)
+                    self._endpoint(step, step.resource)
                 case Provider():
-                    self._provider(step, step.thing)
+                    self._provider(step, step.resource)
                 case Branding():
-                    self._branding(step, step.thing)
+                    self._branding(step, step.resource)
         except Denied as error:
             raise Failed("\n".join(f"{step.title}: {line}" for line in error.in_fields())) from None
         except Unreached as error:

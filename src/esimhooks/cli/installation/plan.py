@@ -37,7 +37,7 @@ class Step(Struct, frozen=True, kw_only=True):
     """One thing to create, change or delete. `account` is the name of an endpoint's account, `id` that of what exists."""
 
     action: Action
-    thing: Account | Branding | Endpoint | Provider
+    resource: Account | Branding | Endpoint | Provider
     account: str = ""
     account_id: str = ""
     id: str = ""
@@ -46,14 +46,14 @@ class Step(Struct, frozen=True, kw_only=True):
     @property
     def title(self) -> str:
         """What the step is about, in words."""
-        match self.thing:
+        match self.resource:
             case Account():
-                return f"account {self.thing.name}"
+                return f"account {self.resource.name}"
             case Endpoint():
-                mode, key = self.thing.key
+                mode, key = self.resource.key
                 return f"endpoint {key} of {self.account} ({mode})"
             case Provider():
-                return f"provider {self.thing.name}"
+                return f"provider {self.resource.name}"
             case Branding():
                 return f"branding of {self.account}" if self.account else "branding"
 
@@ -76,10 +76,10 @@ def steps(wanted: Installation, present: Installation, *, secrets: Mapping[str, 
         names = {one.name for one in wanted.providers}
         for one in present.accounts:
             if one.id not in kept:
-                yield Step(action=Action.DELETE, thing=one, id=one.id)
+                yield Step(action=Action.DELETE, resource=one, id=one.id)
         for provider in present.providers:
             if provider.name not in names:
-                yield Step(action=Action.DELETE, thing=provider)
+                yield Step(action=Action.DELETE, resource=provider)
 
 
 def not_in_file(wanted: Installation, present: Installation) -> int:
@@ -94,18 +94,20 @@ def _branding(wanted: Fields, present: Fields, account: str = "", account_id: st
     # Pictures do not come out of a server, so they are stored again each time.
     differences += [Difference(name, None, "stored again" if value else None) for name, value in pictures.items()]
     if differences:
-        thing = Branding(account=account, fields=wanted)
-        yield Step(action=Action.CHANGE, thing=thing, account=account, account_id=account_id, differences=differences)
+        resource = Branding(account=account, fields=wanted)
+        yield Step(
+            action=Action.CHANGE, resource=resource, account=account, account_id=account_id, differences=differences
+        )
 
 
 def _providers(wanted: Installation, present: Installation) -> Iterator[Step]:
     there = {one.name: one for one in present.providers}
     for one in wanted.providers:
         if one.name not in there:
-            yield Step(action=Action.CREATE, thing=one, differences=_new(one.fields))
+            yield Step(action=Action.CREATE, resource=one, differences=_new(one.fields))
         elif differences := list(_provider_differences(one.fields, there[one.name].fields)):
             whole = Provider(name=one.name, fields=_whole_provider(one, there[one.name].fields))
-            yield Step(action=Action.CHANGE, thing=whole, differences=differences)
+            yield Step(action=Action.CHANGE, resource=whole, differences=differences)
 
 
 def _whole_provider(wanted: Provider, present: Fields) -> Fields:
@@ -132,12 +134,12 @@ def _provider_differences(wanted: Fields, present: Fields) -> Iterator[Differenc
 
 def _account(account: Account, there: Account | None, secrets: Mapping[str, str]) -> Iterator[Step]:
     if there is None:
-        yield Step(action=Action.CREATE, thing=account, differences=_new(account.fields))
+        yield Step(action=Action.CREATE, resource=account, differences=_new(account.fields))
         for endpoint in account.endpoints:
             yield _new_endpoint(endpoint, account.name)
         return
     if differences := list(_differences(account.fields, there.fields)):
-        yield Step(action=Action.CHANGE, thing=account, id=there.id, differences=differences)
+        yield Step(action=Action.CHANGE, resource=account, id=there.id, differences=differences)
     for endpoint in account.endpoints:
         found = _present_endpoint(endpoint, there)
         if found is None:
@@ -147,7 +149,7 @@ def _account(account: Account, there: Account | None, secrets: Mapping[str, str]
         if changed:
             yield Step(
                 action=Action.CHANGE,
-                thing=endpoint,
+                resource=endpoint,
                 account=account.name,
                 account_id=there.id,
                 id=found.id,
@@ -158,7 +160,7 @@ def _account(account: Account, there: Account | None, secrets: Mapping[str, str]
 def _superfluous(account: Account, there: Account) -> Iterator[Step]:
     for one in there.endpoints:
         if _present_endpoint(one, account) is None:
-            yield Step(action=Action.DELETE, thing=one, account=account.name, account_id=there.id, id=one.id)
+            yield Step(action=Action.DELETE, resource=one, account=account.name, account_id=there.id, id=one.id)
 
 
 def _new_endpoint(endpoint: Endpoint, account: str, account_id: str = "") -> Step:
@@ -166,7 +168,9 @@ def _new_endpoint(endpoint: Endpoint, account: str, account_id: str = "") -> Ste
     if endpoint.enabled is False:
         more["enabled"] = False
     differences = _new(endpoint.fields | more)
-    return Step(action=Action.CREATE, thing=endpoint, account=account, account_id=account_id, differences=differences)
+    return Step(
+        action=Action.CREATE, resource=endpoint, account=account, account_id=account_id, differences=differences
+    )
 
 
 def _compare_switches(wanted: Endpoint, present: Endpoint, secrets: Mapping[str, str]) -> Iterator[Difference]:

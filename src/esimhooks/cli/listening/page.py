@@ -50,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._page()
         elif parts.path != "/captured":
             self._refuse(404, "there is nothing at this address")
-        elif self._is_ours():
+        elif self._has_token():
             after = parse_qs(parts.query).get("after", ["0"])[0]
             number = int(after) if after.isascii() and after.isdecimal() and len(after) < 16 else 0
             found = self.server.listener.captures.after(number)[:MAX_ROWS]
@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(421, "open the address that `esimhooks listen` has printed")
         elif len(parts) != 3 or parts[1] != "replay" or not (parts[2].isascii() and parts[2].isdecimal()):
             self._refuse(404, "there is nothing at this address")
-        elif self._is_ours():
+        elif self._has_token():
             self._replay(int(parts[2][:15]))
 
     def _replay(self, number: int) -> None:
@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         port = self.server.server_port
         return self.headers.get("host", "") in (f"{HOST}:{port}", f"localhost:{port}")
 
-    def _is_ours(self) -> bool:
+    def _has_token(self) -> bool:
         if hmac.compare_digest(self.headers.get("x-listen", "").encode(), self.server.token.encode()):
             return True
         self._refuse(403, "reload the page")

@@ -77,7 +77,7 @@ async def list_events(
     if after is None:
         rows = (await events.page(db, tenant, where, **window(limit, cursor))).rows
         return listed(rows, limit, event_view, lambda event: event.id)
-    edge = await position_behind(db, tenant, after, "query:after")
+    edge = await position_after(db, tenant, after, "query:after")
     if cursor is not None:
         edge = min(from_cursor(cursor).int, LAST_POSITION)
     rows = await events.page_after(db, tenant, where, after=edge, limit=limit + 1)
@@ -100,7 +100,7 @@ async def resend_event(
     return ResentView(text_of(Prefix.EVENT, event_id), [text_of(Prefix.DELIVERY, one) for one in sent])
 
 
-async def position_behind(db: Session, tenant: Tenant, event_id: UUID, pointer: str) -> int:
+async def position_after(db: Session, tenant: Tenant, event_id: UUID, pointer: str) -> int:
     """Return the position of an event behind which to go on. Raises `Refused` (422) where it is not kept."""
     position = await events.position_of(db, tenant, event_id) if event_id.int else 0
     if position is None:

@@ -13,7 +13,7 @@ from msgspec import Meta
 from esimhooks.server.api.access import BY_KEY
 from esimhooks.server.api.auth import Authenticator
 from esimhooks.server.api.bodies import id_in
-from esimhooks.server.api.events import position_behind
+from esimhooks.server.api.events import position_after
 from esimhooks.server.api.http import Request, Stream
 from esimhooks.server.api.parameters import Header
 from esimhooks.server.api.router import Routes
@@ -48,7 +48,7 @@ async def stream(
     async with database.session() as db:
         if last_event_id:
             begin = id_in("header:last-event-id", Prefix.EVENT, last_event_id)
-            position = await position_behind(db, tenant, begin, "header:last-event-id")
+            position = await position_after(db, tenant, begin, "header:last-event-id")
         else:
             begin, position = await events.newest(db, tenant) or (UUID(int=0), 0)
     stream = _frames(request, tenant, begin, position)
@@ -68,7 +68,7 @@ async def _frames(request: Request, tenant: Tenant, begin: UUID, position: int) 
     with streams.listening(tenant) as wake:
         # An id without data: whoever is cut off before the first event misses nothing either.
         yield f"retry: 1000\nid: {text_of(Prefix.EVENT, begin)}\n\n".encode()
-        spoken = monotonic()
+        sent_at = monotonic()
         while await _may_continue(request):
             try:
                 async with database.session() as db:
@@ -77,12 +77,12 @@ async def _frames(request: Request, tenant: Tenant, begin: UUID, position: int) 
                 return
             for event in rows:
                 yield _frame(event)
-                position, spoken = event.position, monotonic()
+                position, sent_at = event.position, monotonic()
             if rows:
                 continue
             await wake.wait(POLL_S)
-            if monotonic() - spoken >= ALIVE_EVERY_S:
-                spoken = monotonic()
+            if monotonic() - sent_at >= ALIVE_EVERY_S:
+                sent_at = monotonic()
                 yield b": alive\n\n"
 
 

@@ -75,12 +75,12 @@ async def running(settings: Settings, stop: asyncio.Event | None = None) -> Asyn
     `stop` is set should the node end by itself. Raises `Broken` where it cannot start.
     """
     async with AsyncExitStack() as stack:
-        prepared, upkeep = await prepare(settings, stack)
+        prepared, loops = await prepare(settings, stack)
         listening = server.bind_socket(settings.host, settings.port) if Role.API in settings.roles else None
         if settings.metrics_port is not None:
             stack.callback(MetricsPort(settings.host, settings.metrics_port).close)
         yield await stack.enter_async_context(
-            working(settings, prepared, stop or asyncio.Event(), listening=listening, more_loops=upkeep)
+            working(settings, prepared, stop or asyncio.Event(), listening=listening, more_loops=loops)
         )
 
 

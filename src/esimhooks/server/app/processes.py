@@ -57,11 +57,11 @@ async def serve(settings: Settings, stop: asyncio.Event, *, on_started: OnStarte
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="esimhooks-"))
         stack.enter_context(metrics.shared(folder))
-        prepared, upkeep = await prepare(settings, stack)
+        prepared, loops = await prepare(settings, stack)
         family = Family(settings, prepared, Path(folder))
         if settings.metrics_port is not None:
             stack.callback(metrics.MetricsPort(settings.host, settings.metrics_port).close)
-        await family.run(stop, upkeep, on_started)
+        await family.run(stop, loops, on_started)
 
 
 class Family:

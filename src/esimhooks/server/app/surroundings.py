@@ -44,13 +44,13 @@ async def port(settings: Settings) -> Finding:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind((settings.host, settings.port))
     except OSError as error:
-        if error.errno == errno.EADDRINUSE and await _is_ours(settings):
+        if error.errno == errno.EADDRINUSE and await _is_esimhooks(settings):
             return ok("port", f"esimhooks serves on {where}")
         return fail("port", f"{where}: {error.strerror}", "choose another host or port: ESIMHOOKS_HOST, ESIMHOOKS_PORT")
     return ok("port", f"{where} is free")
 
 
-async def _is_ours(settings: Settings) -> bool:
+async def _is_esimhooks(settings: Settings) -> bool:
     url = settings.model_copy(update={"public_url": None}).base_url
     try:
         async with _session() as session, session.get(f"{url}/healthz", allow_redirects=False) as response:

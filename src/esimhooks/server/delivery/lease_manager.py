@@ -136,11 +136,11 @@ class LeaseManager:
     async def _renew(self) -> None:
         if not self._scheduler.lanes or monotonic() - self._renewed_at < self._config.renew_every_s:
             return
-        asked_at = monotonic()
+        requested_at = monotonic()
         async with self._database.session() as db:
             still = await lanes.renew(db, self._leases(), seconds=self._config.lease_s)
         self._renewed_at = monotonic()
-        self._scheduler.on_renewed(still, until=asked_at + self._config.lease_s)
+        self._scheduler.on_renewed(still, until=requested_at + self._config.lease_s)
 
     async def _heartbeat(self) -> int:
         """Report that this dispatcher is alive; return how many of its lanes exceed its share."""
@@ -169,7 +169,7 @@ class LeaseManager:
         if capacity <= 0 or self._lease_was_postponed:
             return
         self._leases_uncertain = True
-        asked_at = monotonic()
+        requested_at = monotonic()
         async with self._database.session() as db:
             leased = await lanes.lease(
                 db,
@@ -179,7 +179,7 @@ class LeaseManager:
                 limit=capacity,
             )
         self._leased_at = monotonic()
-        self._scheduler.add_leased(leased, now=monotonic(), until=asked_at + self._config.lease_s)
+        self._scheduler.add_leased(leased, now=monotonic(), until=requested_at + self._config.lease_s)
         self._leases_uncertain = False
 
     async def _release_unknown(self) -> None:

@@ -140,7 +140,7 @@ def _profile(reports: Reports) -> bool:
         return True
     if esim.iccid is None:
         return reports.report("iccid", identity.iccid, update.occurred_at)
-    if not _speaks_of_same_order(esim, update):
+    if not _names_same_order(esim, update):
         reports.doubts.append(ANOTHER_ORDER)
         return False
     if not reports.report("iccid", identity.iccid, update.occurred_at):
@@ -153,7 +153,7 @@ def _profile(reports: Reports) -> bool:
     return True
 
 
-def _speaks_of_same_order(esim: Esim, update: Update) -> bool:
+def _names_same_order(esim: Esim, update: Update) -> bool:
     """Whether what an update says of its order is true of the eSIM: its number, or the operator's reference for it."""
     identity = update.identity
     if update.authoritative or (identity.order_no is not None and identity.order_no == esim.order_no):

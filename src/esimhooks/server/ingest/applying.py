@@ -220,8 +220,8 @@ class Applying:
 
         One with a key only by an update that has it: whether another eSIM of that provider has it is known only then.
         """
-        is_told = esim.esim_tran_no in (None, update.identity.esim_tran_no)
-        if esim.provider is None and source.scope.provider is not None and is_told:
+        key_fits = esim.esim_tran_no in (None, update.identity.esim_tran_no)
+        if esim.provider is None and source.scope.provider is not None and key_fits:
             return replace(esim, provider=source.scope.provider)
         return esim
 

@@ -117,7 +117,7 @@ async def _refuse_frozen(db: Session, items: Sequence[Item], results: Sequence[R
     new = [(item, own) for item, own in zip(items, results, strict=True) if item.entry and not item.journaled]
     queried = [(item.source, identity) for item, _ in new for identity in item.queried]
     is_met = any(result.detail == MOVING for _, own in new for result in own)
-    if is_met or (queried and await freezing.speak_of_frozen(db, queried)):
+    if is_met or (queried and await freezing.any_frozen(db, queried)):
         raise Conflicting(MOVING, retry_after_s=freezing.RETRY_AFTER_S)
 
 

@@ -64,7 +64,7 @@ async def create_key(db: Session, actor: Actor, tenant: Tenant, new: NewKey, rul
     now = rules.clock()
     require_merchant(tenant.account_id)
     text = new_key(tenant.mode)
-    await _require_room(db, tenant, new.role, expires_at=new.expires_at, now=now)
+    await _require_free_slot(db, tenant, new.role, expires_at=new.expires_at, now=now)
     made = None
     if new.webhook_url is not None:
         require_reachable(rules.check_url, new.webhook_url, pointer="/webhookUrl")
@@ -109,7 +109,7 @@ async def change_key(
     tenant = key.tenant
     made: Made | None = None
     if tenant is not None and _has_ended(before, now=now) and not _has_ended(key, now=now):
-        await _require_room(db, tenant, key.role, expires_at=key.expires_at, now=now)
+        await _require_free_slot(db, tenant, key.role, expires_at=key.expires_at, now=now)
     if webhook_url is not None and tenant is not None:
         if key.endpoint_id is None:
             made = await create_endpoint(db, actor, tenant, _with_url(webhook_url, key.name), rules)
@@ -157,7 +157,9 @@ async def _record_change(db: Session, actor: Actor, before: ApiKey, after: ApiKe
         )
 
 
-async def _require_room(db: Session, tenant: Tenant, role: Role, *, expires_at: datetime | None, now: datetime) -> None:
+async def _require_free_slot(
+    db: Session, tenant: Tenant, role: Role, *, expires_at: datetime | None, now: datetime
+) -> None:
     """Raise `Refused` (409) where one more live key would be too many, (404) where the account is not there.
 
     The account is locked until the transaction ends, so that two requests cannot both find room.

@@ -29,8 +29,8 @@ from esimhooks.server.providers.fields import (
     check_digit_doubts,
     digits_of,
     length_of,
+    safe_message,
     scalar_of,
-    shown_words,
     time_of,
     unusable,
     volume,
@@ -207,4 +207,4 @@ def _success(envelope: Fields) -> bool:
 
 def _message(envelope: Fields, secrets: Collection[str]) -> str:
     value = scalar_of(envelope, "errorMsg") or scalar_of(envelope, "errorMessage") or "no message"
-    return shown_words(str(value), secrets=secrets)
+    return safe_message(str(value), secrets=secrets)

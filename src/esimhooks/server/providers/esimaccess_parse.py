@@ -20,7 +20,7 @@ from esimhooks.server.providers.fields import (
     digits_of,
     iccid_of,
     is_contradiction,
-    shown_words,
+    safe_message,
     time_of,
     unusable,
     volume,
@@ -211,7 +211,7 @@ def _order(content: Fields) -> OrderUpdate | None:
             return OrderUpdate(ref=ref)
         case OrderState.FAILED:
             word = f"the provider says {content.text('orderStatus')} of the order"
-            return OrderUpdate(ref=ref, failure=shown_words(content.text("errorMsg", limit=MAX_ERROR_TEXT) or word))
+            return OrderUpdate(ref=ref, failure=safe_message(content.text("errorMsg", limit=MAX_ERROR_TEXT) or word))
         case OrderState.REFUNDED:
             return OrderUpdate(ref=ref, refunded=True)
         case None:

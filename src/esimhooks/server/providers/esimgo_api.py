@@ -18,7 +18,7 @@ from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
 from esimhooks.server.providers.api_call import MAX_ANSWER_BYTES, Answer, Call, call, understood
 from esimhooks.server.providers.bodies import read_json
 from esimhooks.server.providers.esimgo_bundles import by_start, plans_of, status_of
-from esimhooks.server.providers.fields import Fields, check_digit_doubts, iccid_of, shown_words, time_of
+from esimhooks.server.providers.fields import Fields, check_digit_doubts, iccid_of, safe_message, time_of
 from esimhooks.server.providers.port import CredentialsRefused, OrderUnknown, Pace, ProviderRefused, Unparsable
 from esimhooks.vocabulary.statuses import EsimStatus, SmdpStatus
 
@@ -151,4 +151,4 @@ def _message(answer: Answer, secret: str) -> str:
         message = Fields(read_json(answer.body)).text("message", limit=MAX_ANSWER_BYTES)
     except Unparsable:
         message = None
-    return shown_words(message or "no message", secrets=[secret])
+    return safe_message(message or "no message", secrets=[secret])

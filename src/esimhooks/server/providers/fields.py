@@ -311,7 +311,7 @@ def unusable(error: Unparsable, doubts: Sequence[Doubt]) -> Unparsable:
     return Unparsable(problems[:MAX_DETAIL], doubts=doubts)
 
 
-def shown_words(words: str, *, secrets: Collection[str] = ()) -> str:
+def safe_message(words: str, *, secrets: Collection[str] = ()) -> str:
     """Return what a provider says in one short line, without activation codes and credentials."""
     text = _ACTIVATION_CODE.sub("LPA:***", words)
     for secret in secrets:

@@ -41,7 +41,7 @@ class Notifier:
         """Return the two loops: one that notifies, one that listens."""
         notifying = Loop("notifying", self._notify, wake=self.wake)
         if self._dsn is None:
-            return [notifying, Loop("looking", self._look)]
+            return [notifying, Loop("looking", self._poll)]
         return [notifying, Loop("listening", self._listen, endless=True, max_pause_s=MAX_PAUSE_S)]
 
     async def _notify(self) -> float:
@@ -53,7 +53,7 @@ class Notifier:
         await asyncio.sleep(MIN_INTERVAL_S)
         return IDLE_S
 
-    async def _look(self) -> float:
+    async def _poll(self) -> float:
         self._local.notify()
         return CHECK_EVERY_S
 

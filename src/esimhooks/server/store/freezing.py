@@ -104,7 +104,7 @@ async def _restart_waiting(db: Session, account_id: UUID) -> None:
     )
 
 
-async def speak_of_frozen(db: Session, named: Sequence[tuple[str, Identity]]) -> bool:
+async def any_frozen(db: Session, named: Sequence[tuple[str, Identity]]) -> bool:
     """Return whether one of the providers, each with what it names, means an eSIM of a frozen account."""
     return bool(
         await db.conn.fetchval(

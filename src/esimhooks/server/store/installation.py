@@ -124,9 +124,9 @@ async def durability(db: Session) -> dict[str, str]:
 
 
 async def clock(db: Session) -> datetime:
-    """Return the present moment by the database's clock, aware UTC."""
-    moment: datetime = await db.conn.fetchval("SELECT clock_timestamp()")
-    return moment
+    """Return the present time by the database's clock, aware UTC."""
+    now: datetime = await db.conn.fetchval("SELECT clock_timestamp()")
+    return now
 
 
 async def connections(db: Session) -> tuple[int, int]:

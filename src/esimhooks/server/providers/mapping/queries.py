@@ -24,7 +24,7 @@ from esimhooks.server.providers import api_call
 from esimhooks.server.providers.api_call import MAX_ANSWER_BYTES
 from esimhooks.server.providers.bodies import read_exact
 from esimhooks.server.providers.esimaccess_api import Signing
-from esimhooks.server.providers.fields import shown_words
+from esimhooks.server.providers.fields import safe_message
 from esimhooks.server.providers.mapping.document import Auth, Meaning, Paging, Request, Token
 from esimhooks.server.providers.mapping.facts import Facts
 from esimhooks.server.providers.mapping.sources import BARE, Source, View
@@ -200,7 +200,7 @@ def unwrap(query: CompiledRequest, answer: api_call.Answer, *, secrets: list[str
             )
         return view
     words = query.reason.read(view) if query.reason else None
-    message = shown_words(f"{code or f'HTTP {answer.status}'}: {words}" if words else code, secrets=secrets)
+    message = safe_message(f"{code or f'HTTP {answer.status}'}: {words}" if words else code, secrets=secrets)
     raise _error_of(meaning, answer, message or f"the provider answered HTTP {answer.status}")
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from esimhooks.server.domain.notification import InboundRequest, Notification, OrderRef, OrderUpdate
 from esimhooks.server.domain.update import Doubt, Update
 from esimhooks.server.providers.bodies import read_exact, read_form
-from esimhooks.server.providers.fields import shown_words, unusable
+from esimhooks.server.providers.fields import safe_message, unusable
 from esimhooks.server.providers.mapping.facts import Facts, Reading, merged
 from esimhooks.server.providers.mapping.sources import BARE, Source, View
 from esimhooks.server.providers.port import Unparsable
@@ -108,7 +108,7 @@ def _low_balance(rule: CompiledRule, view: View) -> str | None:
     balance = rule.low_balance.read(view) if rule.low_balance else None
     if balance is None or balance is False or balance == "":
         return None
-    return shown_words(balance if isinstance(balance, str) else rule.name)
+    return safe_message(balance if isinstance(balance, str) else rule.name)
 
 
 def _readings(rule: CompiledRule, facts: Facts, view: View) -> Sequence[Reading]:
@@ -135,5 +135,5 @@ def _order(reading: Reading) -> OrderUpdate:
     if not reading.order_failed:
         return OrderUpdate(ref=reading.order, refunded=reading.order_refunded)
     return OrderUpdate(
-        ref=reading.order, failure=shown_words(reading.update.reason or "the provider says that it failed")
+        ref=reading.order, failure=safe_message(reading.update.reason or "the provider says that it failed")
     )
