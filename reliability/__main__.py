@@ -10,7 +10,6 @@ import base64
 import secrets
 import shlex
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from reliability import isolation, report, state
 from reliability.campaign import Campaign, Rest
 from reliability.findings import examine
 from reliability.plan import GROUPS
-from reliability.processes import GaveUp, run
+from reliability.processes import GaveUp, free_port, run
 from reliability.state import Options, State
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -76,19 +75,13 @@ def _new(given: argparse.Namespace, arguments: Sequence[str], results: Path) -> 
         command=shlex.join(("python", "-m", "reliability", *arguments)),
         work=str(work),
         isolated=isolation.inside(),
-        api_port=_free_port(),
-        receiver_port=_free_port(),
+        api_port=free_port(),
+        receiver_port=free_port(),
         admin_key=secrets.token_urlsafe(32),
         encryption_key=base64.b64encode(secrets.token_bytes(32)).decode(),
     )
     state.save(results, new)
     return new
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _tidy(campaign: State, *, keep: bool) -> None:

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from api import Api, a_merchant
 from receiver import Receiver
+from reliability.processes import free_port
 
 SESSIONS = 4
 AT_ONCE = 20
@@ -54,7 +55,7 @@ def pooler(folder: Path, host: str, *, sessions: int = SESSIONS) -> Iterator[str
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if program is None:
         raise SystemExit("pgbouncer is needed: apt-get install pgbouncer")
-    config, port = folder / "pgbouncer.ini", _free_port()
+    config, port = folder / "pgbouncer.ini", free_port()
     config.write_text(CONFIG.format(host=host, port=port, sessions=sessions, folder=folder), encoding="utf-8")
     config.chmod(0o644)
     owner = Path(host).owner()  # who may use the socket
@@ -80,12 +81,6 @@ def _wait_for(port: int) -> None:
 def socket_folder(dsn: str) -> str:
     """Return the folder of the socket in the address of the embedded server."""
     return dsn.partition("host=")[2].partition("&")[0].replace("%2F", "/")
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 async def measured(settings: Settings, number: int) -> bool:

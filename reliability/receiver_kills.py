@@ -131,13 +131,6 @@ def answered_200(port: int, body: bytes, headers: dict[str, str]) -> bool:
         connection.close()
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def campaign(kind: str, inbox: str, kills: int, folder: Path, away: Callable[[], None]) -> dict[str, int]:
     """Kill a receiver of that kind so often under load, let it end its work, return the figures.
 

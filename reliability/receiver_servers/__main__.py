@@ -22,7 +22,8 @@ from celery import Celery
 
 from esimhooks import Webhook, open_inbox
 from esimhooks.server.store.embedded import EmbeddedPostgres
-from reliability.receiver_kills import SECRET, answered_200, free_port, listening, measured_on
+from reliability.processes import free_port
+from reliability.receiver_kills import SECRET, answered_200, listening, measured_on
 
 FOLDER = Path(__file__).parent
 BIN = Path(sys.executable).parent
