@@ -12,28 +12,26 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.clock import Clock
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.errors import Broken, NotNow
-from esimhooks.server.domain.notification import JournalEntry, Notification, OrderUpdate
-from esimhooks.server.domain.order import Order
-from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S, allocation_delay_s, outage_delay_s
-from esimhooks.server.domain.update import Doubt, Identity, Update
+from esimhooks.server.domain.notification import JournalEntry
+from esimhooks.server.domain.schedule import allocation_delay_s, outage_delay_s
+from esimhooks.server.domain.update import Update
 from esimhooks.server.ingest.batch import BatchResult, Item, apply_batch, names_in
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.ingest.operator_updates import read_update
-from esimhooks.server.ingest.orders import fail, fill, has_failed, refund, refunded
-from esimhooks.server.ingest.provider_clients import ProviderClient, ProviderClients
+from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.ingest.reading import item_from_journal, must_query
 from esimhooks.server.jobs.due_work import IDLE_S
+from esimhooks.server.jobs.provider_queries import ProviderQueries, conclude
 from esimhooks.server.observe.log import get_logger
-from esimhooks.server.providers.port import Lookup, OrderUnknown, ProviderRefused, StillAllocating, Unparsable
+from esimhooks.server.providers.port import StillAllocating, Unparsable
 from esimhooks.server.runtime.for_each import for_each
 from esimhooks.server.runtime.loop import run_guarded
-from esimhooks.server.store import journal, orders
+from esimhooks.server.store import journal
 from esimhooks.server.store.batch_reads import Scope
 from esimhooks.server.store.database import Database
 from esimhooks.server.store.journal import Waiting
@@ -71,8 +69,8 @@ class Backlog:
         self._database = database
         self._clients = clients
         self._policy = policy
-        self._clock = clock
         self._wakes = wakes
+        self._provider_queries = ProviderQueries(database, policy=policy, clock=clock, wakes=wakes)
         self._under_way: Counter[str] = Counter()
         """How many queries of each provider."""
         self._queries: asyncio.TaskGroup | None = None
@@ -152,21 +150,21 @@ class Backlog:
             return await self._operator_item(entry)
         client = await self._clients.find(entry.source)
         if client is None:
-            return _conclude(entry, UpdateOutcome.UNMATCHED, "the provider was deleted")
+            return conclude(entry, UpdateOutcome.UNMATCHED, "the provider was deleted")
         try:
             notification = client.provider.parse(entry.request)
         except Unparsable as error:
-            return _conclude(entry, UpdateOutcome.INVALID, str(error))
+            return conclude(entry, UpdateOutcome.INVALID, str(error))
         if must_query(client, notification, proven=entry.request.proven):
-            return lambda: self._query(entry, client, notification)
+            return lambda: self._provider_queries.query(entry, client, notification)
         if not notification.updates:
-            return _conclude(entry, UpdateOutcome.IGNORED, None)
+            return conclude(entry, UpdateOutcome.IGNORED, None)
         return _again(entry, Scope(provider=entry.source), notification.updates)
 
     async def _operator_item(self, entry: JournalEntry) -> Item:
         read = await read_update(entry.request.body, self._clients, tenant=entry.tenant)
         if read.update is None:
-            return _conclude(entry, UpdateOutcome.INVALID, read.wrong or "it is not understood")
+            return conclude(entry, UpdateOutcome.INVALID, read.wrong or "it is not understood")
         return _again(entry, Scope(tenant=entry.tenant, provider=read.provider), [read.update])
 
     async def _apply_all(self, round_: "_Round") -> Sequence[_Queried]:
@@ -234,109 +232,6 @@ class Backlog:
                 log.info("notification.put_off", tries=waiting.tries, again_in_s=again_in_s, reason=detail)
                 await journal.postpone(db, waiting, seconds=again_in_s, detail=detail)
 
-    async def _query(self, entry: JournalEntry, client: ProviderClient, notification: Notification) -> None:
-        if notification.order is not None:
-            await self._work_on_order(entry, client, notification.order)
-            return
-        try:
-            updates, doubts = await self._confirm(client, notification.updates)
-        except ProviderRefused as error:
-            await self._apply_batch(_conclude(entry, UpdateOutcome.INVALID, f"not confirmed by the provider: {error}"))
-            return
-        scope = Scope(provider=entry.source)
-        await self._apply_batch(
-            Item(scope=scope, updates=tuple(updates), entry=entry, journaled=True, doubts=tuple(doubts))
-        )
-
-    async def _confirm(
-        self, client: ProviderClient, updates: Sequence[Update]
-    ) -> tuple[Sequence[Update], Sequence[Doubt]]:
-        """Return what the provider itself says of the eSIMs that an unsigned notification speaks of.
-
-        Of several, one that it does not know is a doubt. Raises `ProviderRefused` where it knows none.
-        """
-        confirmed: list[Update] = []
-        doubts: list[Doubt] = []
-        for update in updates:
-            identity = update.identity
-            lookup = Lookup(
-                esim_tran_no=identity.esim_tran_no,
-                order_no=None if identity.esim_tran_no else identity.order_no,
-            )
-            fetched = await client.provider.fetch(lookup)
-            own = [
-                replace(one, reason=one.reason or update.reason)
-                for one in fetched
-                if _is_same_esim(one.identity, identity)
-            ]
-            confirmed += own
-            if not own:
-                doubts.append(Doubt("esimTranNo", "not confirmed by the provider: it knows no such eSIM"))
-        if not confirmed:
-            raise ProviderRefused("it knows no such eSIM")
-        return confirmed, doubts
-
-    async def _work_on_order(self, entry: JournalEntry, client: ProviderClient, order_update: OrderUpdate) -> None:
-        async with self._database.session() as db:
-            order = await orders.find_by_reference(db, entry.source, order_update.ref)
-            tops_up = order is None and await orders.poll_top_up_now(db, entry.source, order_update.ref)
-        if order is None:
-            about_top_up = _conclude(entry, UpdateOutcome.IGNORED, "a top-up: its eSIM is queried now")
-            await self._apply_batch(
-                about_top_up if tops_up else _leave_unmatched(entry, order_update, "no such order is known")
-            )
-            return
-        if not client.provider.can_fetch:
-            if order_update.refunded or order_update.failure is not None:
-                await self._end_order(entry, order, order_update)
-                return
-            detail = "the provider has no credentials, so the order's eSIMs cannot be fetched"
-            await self._apply_batch(_leave_unmatched(entry, order_update, detail))
-            return
-        order_no = order.order_no or order_update.ref.order_no
-        try:
-            snapshots = await client.provider.fetch(Lookup(order_no=order_no))
-        except (ProviderRefused, StillAllocating) as error:
-            await self._without_snapshots(entry, order, order_update, error)
-            return
-        if order_update.refunded:
-            snapshots = refunded(snapshots)
-        async with self._database.transaction() as db:
-            if order.order_no is None and order_no is not None:
-                await orders.set_order_no(db, order.id, order_no, first_poll_in_s=ORDER_POLL_FIRST_S)
-            applied = await fill(db, order, snapshots, self._policy, entry=entry)
-        self._wakes.notify(applied)
-
-    async def _without_snapshots(
-        self, entry: JournalEntry, order: Order, order_update: OrderUpdate, error: ProviderRefused | StillAllocating
-    ) -> None:
-        """The provider does not say what the order's eSIMs are. Raises where it may later."""
-        if not order_update.refunded and has_failed(order, error, now=self._clock()):
-            await self._end_order(entry, order, replace(order_update, failure=str(error)))
-        elif order_update.refunded or order_update.failure is not None:
-            await self._end_order(entry, order, order_update)
-        elif isinstance(error, OrderUnknown):
-            raise StillAllocating(str(error), retry_after_s=ORDER_POLL_FIRST_S) from error
-        elif isinstance(error, ProviderRefused):
-            await self._apply_batch(_conclude(entry, UpdateOutcome.INVALID, f"the provider refused: {error}"))
-        else:
-            raise error
-
-    async def _end_order(self, entry: JournalEntry, order: Order, order_update: OrderUpdate) -> None:
-        """The order was refunded, or failed for good."""
-        async with self._database.transaction() as db:
-            if order_update.refunded:
-                applied = await refund(db, order, self._policy, entry=entry)
-            else:
-                reason = order_update.failure or "the order failed"
-                applied = await fail(db, order, reason, self._policy, entry=entry)
-        self._wakes.notify(applied)
-
-    async def _apply_batch(self, item: Item) -> None:
-        async with self._database.transaction() as db:
-            applied = await apply_batch(db, [item], self._policy)
-        self._wakes.notify(applied)
-
 
 class _Round:
     """What is due: notifications to apply in their order, and those whose provider is queried first.
@@ -364,16 +259,6 @@ def _again(entry: JournalEntry, scope: Scope, updates: Sequence[Update]) -> Item
         creates=scope.tenant is not None,
         arrived_at=entry.received_at,
     )
-
-
-def _conclude(entry: JournalEntry, outcome: UpdateOutcome, detail: str | None) -> Item:
-    concluded = replace(entry, outcome=outcome, detail=detail)
-    return Item(scope=Scope(provider=entry.source), entry=concluded, journaled=True)
-
-
-def _leave_unmatched(entry: JournalEntry, order_update: OrderUpdate, detail: str) -> Item:
-    identity = Identity(order_no=order_update.ref.order_no, transaction_id=order_update.ref.transaction_id)
-    return replace(_conclude(entry, UpdateOutcome.UNMATCHED, detail), waits_for=identity)
 
 
 def _pause_s(waiting: Waiting, error: Exception) -> float:
@@ -405,9 +290,3 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, NotNow):
         return error.detail
     return "the row cannot be decrypted" if isinstance(error, Broken) else "something broke; see the log"
-
-
-def _is_same_esim(reported: Identity, wanted: Identity) -> bool:
-    if wanted.esim_tran_no is not None:
-        return reported.esim_tran_no == wanted.esim_tran_no
-    return wanted.iccid is None or reported.iccid == wanted.iccid
