@@ -1,13 +1,16 @@
 """The types of single settings: how lists, times, addresses and secrets are written, and what is refused.
 
 A value as it was given comes in, the value that is used goes out, or `ValueError` with what was expected. Messages never repeat
-a value, which may be a secret.
+a value, which may be a secret. The defaults that depend on the machine are here too.
 """
 
 import base64
 import binascii
+import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -19,7 +22,24 @@ from esimhooks.server.domain.schedule import NAMED
 from esimhooks.server.store import address
 from esimhooks.signing import SECRET_PREFIX, InvalidSecretError, key_of
 
+MAX_DEFAULT_PROCESSES = 8
 SECONDS_IN = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def default_processes() -> int:
+    """Return the cores that may be used: those of this process, fewer where its container has a quota (cgroup 2)."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        usable = min(usable, ceil(int(quota) / int(period)))
+    return max(1, min(usable, MAX_DEFAULT_PROCESSES))
+
+
+def default_data_dir() -> Path:
+    """Return the data folder of this user, or of the system for root."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/esimhooks")
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "esimhooks"
 
 
 def split_list(value: object) -> object:

@@ -9,10 +9,8 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
-from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -39,6 +37,8 @@ from esimhooks.server.app.setting_types import (
     WebAddress,
     WholeSeconds,
     ascending,
+    default_data_dir,
+    default_processes,
     parse_seconds,
     resolve_schedule,
     split_list,
@@ -71,18 +71,6 @@ EXPECTED = {
 """What each kind of error means to who wrote the setting."""
 
 
-MAX_DEFAULT_PROCESSES = 8
-
-
-def _default_processes() -> int:
-    """Return the cores that may be used: those of this process, fewer where its container has a quota (cgroup 2)."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        usable = min(usable, ceil(int(quota) / int(period)))
-    return max(1, min(usable, MAX_DEFAULT_PROCESSES))
-
-
 class Role(StrEnum):
     """What a process does. Any number of processes may share a database, each with its roles."""
 
@@ -105,12 +93,6 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
-
-
-def _default_data_dir() -> Path:
-    if os.geteuid() == 0:
-        return Path("/var/lib/esimhooks")
-    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "esimhooks"
 
 
 def _roles(value: object) -> object:
@@ -149,7 +131,7 @@ class Settings(BaseSettings):
     """URL of the same database without the pooler, over which nodes notify each other. Default: `database_url`; behind a pooler none, and
     nodes poll every 100 ms."""
 
-    data_dir: AbsolutePath = Field(default_factory=_default_data_dir, validate_default=True)
+    data_dir: AbsolutePath = Field(default_factory=default_data_dir, validate_default=True)
     """Folder of the embedded database and of generated keys; one server at a time uses it. Default: `~/.local/share/esimhooks`
     (`$XDG_DATA_HOME/esimhooks` if set), or `/var/lib/esimhooks` for root, because PostgreSQL does not run as root and its own
     user cannot enter `/root`."""
@@ -167,7 +149,7 @@ class Settings(BaseSettings):
     roles: Annotated[frozenset[Role], BeforeValidator(_roles), Field(min_length=1)] = frozenset(Role)
     """What this node does: `all`, or some of `api`, `dispatcher`, `scheduler`, separated by commas. Default: all."""
 
-    processes: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=_default_processes, validate_default=True)
+    processes: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=default_processes, validate_default=True)
     """Processes of this node, 1-64. Each serves requests and delivers; the first also does time-driven work. Default: the usable cores
     (affinity, container quota), at most 8."""
 
