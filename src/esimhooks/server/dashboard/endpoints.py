@@ -1,18 +1,22 @@
-"""Endpoints: the list, one with how it does, and all that can be done to it."""
+"""Endpoints: the list, one with how it does, its secrets, and all that can be done to it.
+
+Of secrets, what is shown is what the API shows: a private key never leaves the server.
+"""
 
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from esimhooks.server.api.endpoint_secrets import secrets_view
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard import query_params
 from esimhooks.server.dashboard.access import BY_SESSION
 from esimhooks.server.dashboard.charts import by_status, series_of
 from esimhooks.server.dashboard.render import live_page, page
-from esimhooks.server.dashboard.session_user import form_of, session_user_of, tenant_of
+from esimhooks.server.dashboard.session_user import form_of, require_manager, session_user_of, tenant_of
 from esimhooks.server.domain.audit import Actor
 from esimhooks.server.domain.delivery import DeliveryFilter
-from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.endpoint import SignatureProfile, Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.health import health_of
 from esimhooks.server.domain.ids import Prefix, parse_id, text_of
@@ -27,6 +31,8 @@ from esimhooks.vocabulary.examples import example_at
 
 LATEST = 10
 SPAN = timedelta(hours=24)
+OVERLAPS = {"one day": 86_400, "one hour": 3600, "not at all: it has leaked": 0}
+"""For how many seconds the old secret may go on signing."""
 
 
 routes = Routes(BY_SESSION)
@@ -137,6 +143,36 @@ async def delete_endpoint(request: Request, db: Session, actor: Actor, now: date
     user = session_user_of(request)
     await manage_endpoints.delete_endpoint(db, actor, tenant_of(user), parse_id(Prefix.ENDPOINT, endpoint_id), now=now)
     return redirect(user.link("/endpoints"))
+
+
+@routes.get("/endpoints/{endpoint_id}/secrets")
+async def show_secrets(request: Request, db: Session, now: datetime, endpoint_id: str) -> Response:
+    """Show the secrets that sign at present."""
+    user = session_user_of(request)
+    require_manager(user)
+    tenant = tenant_of(user)
+    endpoint = found(await endpoints.find(db, tenant, parse_id(Prefix.ENDPOINT, endpoint_id)), "endpoint")
+    values = {
+        "title": "Secrets",
+        "endpoint": endpoint,
+        "shown": secrets_view(await manage_endpoints.shown_secrets(db, tenant, endpoint.id, now=now)),
+        "asymmetric": endpoint.signature_profile is SignatureProfile.ASYMMETRIC,
+        "overlaps": OVERLAPS,
+        "is_new": "new" in request.query,
+    }
+    return page("endpoint_secrets.html", user, values)
+
+
+@routes.post("/endpoints/{endpoint_id}/rotate")
+async def rotate(request: Request, db: Session, actor: Actor, now: datetime, endpoint_id: str) -> Response:
+    """Make a new secret."""
+    user = session_user_of(request)
+    overlap = OVERLAPS.get((await form_of(request)).get("overlap", ""))
+    if overlap is None:
+        raise Refused.invalid("/overlap", f"expected one of {', '.join(OVERLAPS)}")
+    tenant, known = _tenant_and_id(request, endpoint_id)
+    await manage_endpoints.rotate_secret(db, actor, tenant, known, manage_endpoints.Rotation(overlap), now=now)
+    return redirect(user.link(f"/endpoints/{endpoint_id}/secrets"))
 
 
 def _tenant_and_id(request: Request, endpoint_id: str) -> tuple[Tenant, UUID]:
