@@ -43,7 +43,6 @@ from esimhooks.server.store import (
     lanes,
     orders,
     polls,
-    provider_documents,
     provider_health,
     provider_troubles,
     queue,
@@ -287,7 +286,7 @@ class Scheduler:
     async def report_doubts(self) -> float:
         """Tell the operator, once for each word and member, what providers sent that was not understood."""
         async with self._database.transaction() as db:
-            doubts = await provider_documents.claim(db, limit=BATCH)
+            doubts = await provider_troubles.claim_doubts(db, limit=BATCH)
             reported = await operational.emit_doubts(db, doubts, now=self._clock())
         if reported:
             self._wakes.due.notify()

@@ -26,10 +26,10 @@ from esimhooks.server.ingest.provider_clients import ProviderClients
 from esimhooks.server.providers.mapping.check import shipped_documents
 from esimhooks.server.providers.mapping.examples import Outcome, outcome_of_notification
 from esimhooks.server.providers.port import Provider, Unparsable
-from esimhooks.server.store import journal, journal_lists, provider_documents, providers
+from esimhooks.server.store import journal, journal_lists, providers
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.provider_documents import DocumentVersion
+from esimhooks.server.store.providers import DocumentVersion
 
 
 class Tried(Struct, frozen=True, kw_only=True):
@@ -59,13 +59,13 @@ async def keep_version(db: Session, provider: StoredProvider) -> None:
     """Keep the provider's document as a version where it changed; a provider without one has none."""
     document = provider.settings.get("document")
     if document is not None:
-        await provider_documents.add(db, provider.name, document_text(document))
+        await providers.add_document(db, provider.name, document_text(document))
 
 
 async def versions(db: Session, name: str, *, before: int | None, limit: int) -> Sequence[tuple[DocumentVersion, str]]:
     """Return versions, the newest first, each with what changed since the one before. Raises `Refused` (404)."""
     found(await providers.find(db, name), "provider")
-    rows = await provider_documents.page(db, name, before=before, limit=limit + 1)
+    rows = await providers.documents(db, name, before=before, limit=limit + 1)
     pairs = zip_longest(rows, rows[1:])
     return [(row, _difference(older, row)) for row, older in pairs][:limit]
 

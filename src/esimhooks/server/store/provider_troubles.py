@@ -1,10 +1,13 @@
-"""What stands wrong with providers: credentials refused, balance low, silence. Each is reported once until it is over."""
+"""What is wrong with providers: credentials refused, balance low, silence, and words that are not understood.
+
+A trouble is reported once until it is over, a word once for all.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from esimhooks.server.domain.event import OperationalType
-from esimhooks.server.domain.operational import ProviderTrouble
+from esimhooks.server.domain.operational import ProviderDoubt, ProviderTrouble
 from esimhooks.server.store.database import Session
 
 REMIND_AFTER = timedelta(days=1)
@@ -70,3 +73,18 @@ async def claim(db: Session, *, limit: int) -> Sequence[ProviderTrouble]:
         )
         for row in rows
     ]
+
+
+async def claim_doubts(db: Session, *, limit: int) -> Sequence[ProviderDoubt]:
+    """Return doubts that were not emitted yet, and mark them as reported; needs a transaction."""
+    rows = await db.conn.fetch(
+        """
+        UPDATE provider_doubts d SET reported_at = now()
+        FROM (SELECT provider, field, word FROM provider_doubts WHERE reported_at IS NULL
+              ORDER BY first_at LIMIT $1 FOR UPDATE SKIP LOCKED) c
+        WHERE (d.provider, d.field, d.word) = (c.provider, c.field, c.word)
+        RETURNING d.provider, d.field, d.word, d.detail, d.notification_id
+        """,
+        limit,
+    )
+    return [ProviderDoubt(**row) for row in rows]

@@ -1,9 +1,11 @@
-"""Configured providers: credentials and inbound tokens encrypted, and the pace that all nodes keep together."""
+"""Configured providers: credentials and inbound tokens encrypted, versions of documents, and the pace that all nodes keep together."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import asyncpg
 import msgspec
+from msgspec import Struct
 
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.provider import StoredProvider
@@ -15,6 +17,14 @@ _COLUMNS = """
     CASE WHEN old_token_until > now() THEN sealed_old_token END AS sealed_old_token,
     CASE WHEN old_token_until > now() THEN old_token_until END AS old_token_until
 """
+
+
+class DocumentVersion(Struct, frozen=True, kw_only=True):
+    """One version; `created_at` is the database's time."""
+
+    version: int
+    document: str
+    created_at: datetime
 
 
 async def put(db: Session, provider: StoredProvider, *, only_polled: bool = False) -> None:
@@ -102,6 +112,34 @@ async def take_slot(db: Session, name: str, *, interval_s: float) -> float:
         interval_s,
     )
     return max(0.0, wait or 0.0)
+
+
+async def add_document(db: Session, provider: str, document: str) -> None:
+    """Keep the document as the provider's newest version; the same again is none. Needs a lock on the provider."""
+    await db.conn.execute(
+        """
+        INSERT INTO provider_documents (provider, version, document)
+        SELECT $1, coalesce(max(version), 0) + 1, $2 FROM provider_documents WHERE provider = $1
+        HAVING $2 IS DISTINCT FROM (
+            SELECT document FROM provider_documents WHERE provider = $1 ORDER BY version DESC LIMIT 1)
+        """,
+        provider,
+        document,
+    )
+
+
+async def documents(db: Session, provider: str, *, before: int | None, limit: int) -> Sequence[DocumentVersion]:
+    """Return the versions older than `before`, the newest first."""
+    rows = await db.conn.fetch(
+        """
+        SELECT version, document, created_at FROM provider_documents
+        WHERE provider = $1 AND ($2::int IS NULL OR version < $2) ORDER BY version DESC LIMIT $3
+        """,
+        provider,
+        before,
+        limit,
+    )
+    return [DocumentVersion(**row) for row in rows]
 
 
 def _row(name: str, column: str) -> str:
