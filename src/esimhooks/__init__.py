@@ -1,4 +1,4 @@
-"""esimhooks for receivers: `Webhook` verifies a request, `Receiver` keeps and works off events, the rest are their types.
+"""esimhooks for receivers: `Webhook` verifies a request, `Receiver` keeps and processes events, the rest are their types.
 
 Names are imported when they are first used, so that verifying needs neither asyncio nor a database driver.
 """

@@ -1,7 +1,7 @@
 """Commands that begin long work at the server and follow it to its end: `recover` and `esims requery`.
 
 What is meant comes in as options; progress goes to standard error, the last state to standard output. Ctrl-C ends the
-following only: the server goes on.
+following only: the server continues.
 """
 
 import time

@@ -61,13 +61,13 @@ class Idle(Generic[C]):
             return self._connections.pop() if self._connections else None
 
     def opened(self, connection: C) -> C:
-        """Note a connection that was opened because there was no idle one."""
+        """Record a connection that was opened because there was no idle one."""
         with self._changed:
             self._all.append(connection)
         return connection
 
     def remove(self, connection: C) -> None:
-        """Close a connection that died while nobody used it; whoever took it goes on with another."""
+        """Close a connection that died while nobody used it; whoever took it uses another."""
         with caught(Exception):
             connection.close()
         with self._changed:

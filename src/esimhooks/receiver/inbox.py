@@ -173,7 +173,7 @@ class Inbox:
         """Forget events with nothing left to do that came before that time; return how many. Dead letters stay."""
         forgotten = 0
         while True:
-            with self._database.writing() as session:  # little by little: receiving goes on meanwhile
+            with self._database.writing() as session:  # little by little: receiving continues meanwhile
                 pruned = session.run(
                     "DELETE FROM esimhooks_inbox WHERE id IN (SELECT e.id FROM esimhooks_inbox e"
                     " WHERE e.received_at < :before AND NOT EXISTS (SELECT 1 FROM esimhooks_runs r"

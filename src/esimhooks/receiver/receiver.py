@@ -1,4 +1,4 @@
-"""`Receiver`: webhooks of one endpoint, kept in a durable inbox and worked off by your functions.
+"""`Receiver`: webhooks of one endpoint, kept in a durable inbox and processed by your functions.
 
 Requests come in through ASGI or WSGI; after verification and commit they are answered, and handlers are called in the
 background. This file only puts the parts together.

@@ -36,7 +36,7 @@ class Pace:
         self.ahead = 0
 
     def count(self) -> None:
-        """Note that a handler has ended."""
+        """Record that a handler has ended."""
         self._ends += 1
 
     def measure(self) -> int:

@@ -78,7 +78,7 @@ class Listener:
         return self._capture(request, replays=captured.number)
 
     def counted(self) -> None:
-        """Note that a request is answered; sets `done` where that was the last one asked for."""
+        """Record that a request is answered; sets `done` where that was the last one asked for."""
         if self._options.max_shown is not None and self.shown >= self._options.max_shown:
             self.done.set()
 

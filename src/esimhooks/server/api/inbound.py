@@ -94,7 +94,7 @@ async def receive(
 @inbound_routes.get("/providers/{name}/{token}", head=True)
 @inbound_routes.get("/providers/{name}/{token}/{rest}", head=True)
 async def shake_hands(request: Request, connected: ProviderClients, name: str, token: str, rest: str = "") -> Response:
-    """Tell a provider that looks at its inbound address before it uses it that it is there."""
+    """Answer a provider that checks its inbound address before using it."""
     try:
         found = await _authenticate(request, connected, name, token)
     except Refused as refused:

@@ -53,7 +53,7 @@ class CountView(Struct, rename="camel"):
 
 
 class RecoveryView(Struct, rename="camel", kw_only=True):
-    """A recovery: `total` were counted when it began, `sent` of them are on their way; `finishedAt` null while it goes on.
+    """A recovery: `total` were counted when it began, `sent` of them are on their way; `finishedAt` null while it runs.
 
     Of the events `seen`, `failed` could not be sent again; `problem` says why the last of these could not.
     """
@@ -94,7 +94,7 @@ class MatchedView(Struct, rename="camel"):
 class BulkRequeryView(Struct, rename="camel", kw_only=True):
     """A requery: `matched` eSIMs when it began, `done` of them, of which `changed` had something new, `failed` no answer.
 
-    `problem` says why the last of those failed, or what is waited for; `finishedAt` is null while it goes on.
+    `problem` says why the last of those failed, or what is waited for; `finishedAt` is null while it runs.
     """
 
     id: str

@@ -130,7 +130,7 @@ def _schemas(known: Sequence[Route]) -> tuple[dict[Any, Json], dict[str, Json]]:
 
 
 def _say_default(member: Json) -> None:
-    """Tell the default of a member in words: generators of clients take a member with a default as one that must be there."""
+    """Describe the default of a member in words: generators of clients take a member with a default as one that must be there."""
     default = member.pop("default", None)
     if default not in (None, [], {}):
         description = f"default: {msgspec.json.encode(default).decode()}"

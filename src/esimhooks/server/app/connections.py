@@ -1,6 +1,6 @@
 """What strangers may take of the listener: the size of a head, the time for it, and the number of connections.
 
-Connections and their bytes come in; what is within the limits goes on to uvicorn's parser, which has none of its own, and
+Connections and their bytes come in; what is within the limits is passed to uvicorn's parser, which has none of its own, and
 all else is answered and closed. Nothing is decided here about who is calling.
 """
 

@@ -50,7 +50,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
 async def prepare(settings: Settings, stack: AsyncExitStack) -> tuple[Prepared, list[Loop]]:
     """Start the database where it is embedded, check it and apply its settings; return also the loops that look after it.
 
-    What is to be ended goes on the stack. Raises `Broken` where the installation cannot start.
+    What must be closed is pushed on the stack. Raises `Broken` where the installation cannot start.
     """
     log.configure(log_format=settings.log_format, level=settings.log_level)
     log.get_logger("app").debug("settings", **settings.shown())
@@ -134,5 +134,5 @@ async def _make_partitions(database: Database, settings: Settings, *, now: datet
     if Role.SCHEDULER not in settings.roles:
         return
     missing = await ensure_partitions(database, now=now)
-    if missing:  # the loop that makes them goes on trying; until then their rows are in the default partitions
+    if missing:  # the loop that makes them keeps trying; until then their rows are in the default partitions
         log.get_logger("app").warning("partitions.in_use", missing=missing)

@@ -173,7 +173,7 @@ class Family:
             stopped.cancel()
 
     def _signal_all(self) -> None:
-        """Tell each child whether all of them are there: readiness is that of the whole node."""
+        """Send each child whether all of them are there: readiness is that of the whole node."""
         missing = self._settings.processes - len(self._alive)
         for pipe in self._alive.values():
             with suppress(OSError):

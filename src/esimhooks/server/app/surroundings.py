@@ -34,7 +34,7 @@ def local(settings: Settings) -> list[Finding]:
 
 
 async def port(settings: Settings) -> Finding:
-    """Return whether the port is free, or taken by a server of ours."""
+    """Return whether the port is free, or taken by another esimhooks."""
     where = f"{settings.host}:{settings.port}"
     if Role.API not in settings.roles:
         return ok("port", "this node has no role `api` and does not listen")

@@ -34,7 +34,7 @@ class Job(Struct, frozen=True):
 async def attempt(job: Job, sender: Sender, *, brand: str, clock: Clock) -> Result:
     """Sign and send the body, and judge the answer. Secrets are chosen now.
 
-    A body that cannot be signed or redacted is a fault of ours, and is recorded as one.
+    A body that cannot be signed or redacted is a fault in this server, and is recorded as one.
     """
     try:
         body = without_credentials(job.body) if job.target.redact_credentials else job.body

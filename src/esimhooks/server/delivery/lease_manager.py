@@ -58,7 +58,7 @@ class LeaseManager:
         """Since when others would not notice that this dispatcher dies."""
         self._lease_was_postponed = False
         self._leases_uncertain = False
-        """Whether the database may have leases of ours that the scheduler lacks: the answer to a statement was lost."""
+        """Whether the database may have leases of this process that the scheduler lacks: the answer to a statement was lost."""
         self._presence = lanes.Presence(dispatchers=1, lanes=0)
 
     async def refresh(self) -> list[Job]:

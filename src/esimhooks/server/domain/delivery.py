@@ -49,7 +49,7 @@ class OutcomeClass(StrEnum):
     TLS = "tls"
     BLOCKED = "blocked"
     INTERNAL = "internal"
-    """A fault of ours; it does not use up an attempt."""
+    """A fault in this server; it does not use up an attempt."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -100,7 +100,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
 
     `attempts` counts all attempts so far, `attempts_this_round` those since it was last sent again: the position in the
     schedule. `claims` counts how often it was claimed before and had no outcome, on top of `attempts`. `ordered` means
-    that others of its eSIM wait for it. `faults` counts the faults of ours since the last attempt that counts. `position`
+    that others of its eSIM wait for it. `faults` counts the faults in this server since the last attempt that counts. `position`
     is that in the queue, another one each time it is sent again.
     """
 

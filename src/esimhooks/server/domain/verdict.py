@@ -8,13 +8,13 @@ from esimhooks.server.domain.schedule import MAX_RETRY_AFTER_S, delay_before
 
 FAULT_RETRY_S = 5.0
 MAX_FAULT_RETRY_S = 300.0
-"""After a fault of ours the same attempt is made again this soon at first, and this late after many in a row."""
+"""After a fault in this server the same attempt is made again this soon at first, and this late after many in a row."""
 
 
 def judge(outcome: Outcome, *, attempt: int, schedule: Sequence[int], jitter: float, faults: int = 0) -> Verdict:
     """Return what follows from attempt 1, 2, ... having come to this outcome; `jitter` lies in 0..1.
 
-    `faults` is how many faults of ours came right before. They use up no attempt, but each doubles the pause before the
+    `faults` is how many faults in this server came right before. They use up no attempt, but each doubles the pause before the
     next, and what is still not sent 24 h after its schedule would have ended has failed (store/queue.py).
     """
     match outcome.outcome:

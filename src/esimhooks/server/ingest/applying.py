@@ -318,7 +318,7 @@ def _are_of_one_tenant(one: Candidate, other: Candidate) -> bool:
 
 
 def _wrong_replacement(update: Update, replaced: Candidate | None, esim: Candidate | None) -> str | None:
-    """Return what is wrong with `replaces`, or None. A key that is not known yet is not wrong, an id of ours is."""
+    """Return what is wrong with `replaces`, or None. A key that is not known yet is not wrong, one of our ids is."""
     if replaced is None:
         return "replaces: there is no such eSIM" if id_or_none(Prefix.ESIM, update.replaces) is not None else None
     if isinstance(replaced, Esim) and esim is not None and replaced.further.replaces == esim.id:

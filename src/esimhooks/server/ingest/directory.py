@@ -103,7 +103,7 @@ class Directory:
         return not any(one.order_id is not None or may_be(one, identity) for one in family)
 
     def find_replaced(self, scope: Scope, reference: str) -> Candidate | None:
-        """Return the eSIM with this key of its provider, or this id of ours, or None where it is not known."""
+        """Return the eSIM with this key of its provider, or this id, or None where it is not known."""
         keyed = self._among(scope, "esim_tran_no", reference)
         if not keyed:
             named = self._esims.get(id_or_none(Prefix.ESIM, reference) or NO_ID)

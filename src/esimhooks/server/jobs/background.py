@@ -1,4 +1,4 @@
-"""Background jobs are worked off in steps: a recovery sends events again, a requery refreshes eSIMs.
+"""Background jobs are processed in steps: a recovery sends events again, a requery refreshes eSIMs.
 
 Claimed jobs come in; what a step does and how far the job is go out in one transaction, so that a process that dies
 loses no row and repeats none. A row that fails is counted with its reason and passed. No transaction is open while a

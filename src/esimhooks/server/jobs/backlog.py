@@ -1,4 +1,4 @@
-"""The backlog: journal rows that need their provider's answer, or another look, are worked off until done.
+"""The backlog: journal rows that need their provider's answer, or another look, are processed until done.
 
 Each try parses the journaled bytes again. Those for which no provider is queried are applied in the order in which they came, by
 one node at a time. Where the provider must be queried, that is without a transaction, and what it says is taken in with one
@@ -192,7 +192,7 @@ class Backlog:
         return await self._apply_in_order(_Round(querying=round_.querying))
 
     async def _apply_in_order(self, round_: "_Round") -> Sequence[_Queried]:
-        """Apply what is ready and claim what queries its provider, unless another node works off the backlog.
+        """Apply what is ready and claim what queries its provider, unless another node processes the backlog.
 
         Only one node does at a time, so that no notification of an eSIM overtakes another on another node.
         """
@@ -246,7 +246,7 @@ class _Round:
 
 
 def _again(entry: JournalEntry, scope: Scope, updates: Sequence[Update]) -> Item:
-    """Return a journaled notification to be taken in; of several updates only those that found no eSIM."""
+    """Return a journaled notification to be applied; of several updates only those that found no eSIM."""
     indices: tuple[int, ...] = ()
     if len(entry.results) == len(updates):
         indices = tuple(index for index, one in enumerate(entry.results) if one.outcome in AGAIN)

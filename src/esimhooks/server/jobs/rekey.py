@@ -1,6 +1,6 @@
 """Rekeying: a run over everything that is encrypted, until nothing is encrypted with an older key any more.
 
-Goes in small transactions beside running nodes, and may be killed at any time: the next run goes on with what is left.
+Goes in small transactions beside running nodes, and may be killed at any time: the next run continues with what is left.
 The older keys' canaries go last, so that a node that lacks a key which is still needed does not start.
 """
 

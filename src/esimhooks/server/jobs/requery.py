@@ -28,7 +28,7 @@ class Requery:
         self._wakes = wakes
 
     async def fetch(self, esim: Esim) -> Item:
-        """Return what the provider says of the eSIM, to be taken in; at the speed that the provider allows.
+        """Return what the provider says of the eSIM, to be applied; at the speed that the provider allows.
 
         Raises `Refused` (409) where no provider can be queried or the provider refuses, `NotNow` where it does not
         answer.

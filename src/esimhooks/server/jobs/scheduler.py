@@ -284,7 +284,7 @@ class Scheduler:
         self._wakes.notify(applied)
 
     async def report_doubts(self) -> float:
-        """Tell the operator, once for each word and member, what providers sent that was not understood."""
+        """Notify the operator, once for each word and member, what providers sent that was not understood."""
         async with self._database.transaction() as db:
             doubts = await provider_troubles.claim_doubts(db, limit=BATCH)
             reported = await operational.emit_doubts(db, doubts, now=self._clock())
@@ -303,7 +303,7 @@ class Scheduler:
         return 0.0 if len(alerts) == ALERT_BATCH else 10.0
 
     async def report_troubles(self) -> float:
-        """Tell the operator of providers that are silent, refuse the credentials, or say that the balance is low."""
+        """Notify the operator of providers that are silent, refuse the credentials, or say that the balance is low."""
         async with self._database.transaction() as db:
             troubles = await provider_troubles.claim(db, limit=BATCH)
             reported = await operational.emit_troubles(db, troubles, now=self._clock())

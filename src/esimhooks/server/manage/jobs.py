@@ -52,7 +52,7 @@ async def count_missed(db: Session, tenant: Tenant, endpoint_id: UUID, missed: M
 async def begin_recovery(
     db: Session, actor: Actor, tenant: Tenant, endpoint_id: UUID, missed: MissedEvents, *, now: datetime
 ) -> Job[RecoveryFilter]:
-    """Store a recovery, which is then worked off. Raises `Refused` (404, or 409 for a disabled endpoint or over quota)."""
+    """Store a recovery, which is then processed. Raises `Refused` (404, or 409 for a disabled endpoint or over quota)."""
     await require_recovery(db, tenant, endpoint_id)
     endpoint = found(await subscriptions.find(db, tenant, endpoint_id), "endpoint")
     if not endpoint.enabled:
@@ -90,7 +90,7 @@ async def count_esims(db: Session, tenant: Tenant, where: EsimFilter) -> int:
 async def begin_requery(
     db: Session, actor: Actor, tenant: Tenant, where: EsimFilter, *, now: datetime
 ) -> Job[RequeryFilter]:
-    """Store a requery, which is then worked off. Raises `Refused` (404, or 409 while the tenant has one)."""
+    """Store a requery, which is then processed. Raises `Refused` (404, or 409 while the tenant has one)."""
     last_esim = new_id()
     found(await accounts.find(db, tenant.account_id), "account")
     job = Job(

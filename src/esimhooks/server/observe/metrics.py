@@ -231,7 +231,7 @@ def endpoint_disabled(reason: str) -> None:
 
 
 def batch_committed(batch: str, size: int) -> None:
-    """Note how many items one transaction wrote; `batch` is `intake` or `outcomes`."""
+    """Record how many items one transaction wrote; `batch` is `intake` or `outcomes`."""
     _batches.labels(batch).observe(size)
 
 

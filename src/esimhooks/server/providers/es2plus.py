@@ -130,7 +130,7 @@ def _update(members: Fields, reached: SmdpStatus | None, found: list[Doubt]) -> 
 
 
 def _add_failure(point: int, status: Fields) -> None:
-    """Note what did not go well, with its codes, whose form SGP.22 gives (5.2.6): the message may name the device."""
+    """Record what did not go well, with its codes, whose form SGP.22 gives (5.2.6): the message may name the device."""
     word = status.text("status")
     if word == "Executed-Success":
         return

@@ -100,7 +100,7 @@ class Fields:
         return Fields(self.members, self._where, doubts=doubts)
 
     def doubt(self, error: Unparsable, name: str, *, word: str | None = None) -> None:
-        """Note once that a member is not as expected; `word` is the unknown text.
+        """Record once that a member is not as expected; `word` is the unknown text.
 
         Raises the error where nothing may be doubtful.
         """
@@ -115,7 +115,7 @@ class Fields:
         return self.members.get(name) not in (None, "")
 
     def lacks(self, name: str, expected: str | None = None) -> None:
-        """Note that a member that must be there was not sent. Raises `Unparsable` where nothing may be doubtful."""
+        """Record that a required member was not sent. Raises `Unparsable` where nothing may be doubtful."""
         if not self.has(name):
             self.doubt(self.missing(expected or name), name)
 

@@ -102,7 +102,7 @@ REFUSALS: dict[type[asyncpg.PostgresError], str] = {
     asyncpg.DuplicatePreparedStatementError: POOLER,
 }
 """What the server says when the database was changed, restored or removed under a running node: a person must act, and then
-all continues. It could also be a wrong statement of ours, so it is logged as an error."""
+all continues. It could also be a wrong statement in this server, so it is logged as an error."""
 LOG_INTERVAL_S = 60.0
 MAX_LOGGED = 100
 

@@ -30,7 +30,7 @@ QUERYABLE_ESIMS = """
 
 
 async def insert(db: Session, job: Job[Filter]) -> bool:
-    """Store a job that is to be worked off; false for a requery where the tenant has one under way."""
+    """Store a job that is to be processed; false for a requery where the tenant has one under way."""
     return bool(
         await db.conn.fetchval(
             """
@@ -116,7 +116,7 @@ async def claim(db: Session, kind: type[Filter], *, limit: int, lease_s: float) 
 
 
 async def advance(db: Session, before: Job[Filter], after: Job[Filter], *, again_in_s: float) -> bool:
-    """Write how far a job is and when it goes on; false where it is not any more as `before` says.
+    """Write how far a job is and when it continues; false where it is not any more as `before` says.
 
     Then another node went on with it, or a person ended it, and the caller's transaction must not count.
     """

@@ -145,7 +145,7 @@ async def due_backlog(db: Session, *, limit: int, but_not: Sequence[str] = ()) -
 async def lock_backlog(db: Session, *, stored_first: bool = False) -> bool:
     """Keep others from working off the backlog until this transaction ends; false where another does already.
 
-    What was `stored_first` is worked off by itself.
+    What was `stored_first` is processed by itself.
     """
     lock = STORED_LOCK if stored_first else BACKLOG_LOCK
     return bool(await db.conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", lock))
@@ -187,7 +187,7 @@ async def postpone(
 
 
 async def reopen(db: Session, entry: JournalEntry) -> None:
-    """Show a notification as waiting and have it worked off as soon as possible; needs a transaction.
+    """Show a notification as waiting and have it processed as soon as possible; needs a transaction.
 
     One that is stored and not yet applied keeps its turn among those of its eSIM.
     """

@@ -221,7 +221,7 @@ async def fail_overdue(
     resumed, it has its 24 h from then on. What waits for a frozen account does not fail: it goes on elsewhere, or here.
 
     Claimed deliveries are left alone, and those whose next attempt is in the future or has been due for less than a day: a
-    receiver may ask for a pause of a day each time. Faults of ours postpone without limit and count as waiting. The rows
+    receiver may ask for a pause of a day each time. Faults in this server postpone without limit and count as waiting. The rows
     leave the queue first, in a statement of their own (docs/decisions/0006). `now` (aware UTC) is shown in the history.
     """
     rows = await db.conn.fetch(

@@ -1,4 +1,4 @@
-"""What is noted of one attempt while it goes on: how far it got, what was dialled, what was refused."""
+"""What is recorded of one attempt while it runs: how far it got, what was dialled, what was refused."""
 
 from concurrent.futures import Future
 from enum import Enum, auto

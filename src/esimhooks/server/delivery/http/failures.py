@@ -84,7 +84,7 @@ def _of_the_cause(failure: Exception, *, resolver_trusted: bool) -> Failure | No
 
 
 def _of_the_proxy(failure: ProxyUnreachable | ProxyRefused) -> Failure:
-    """A proxy that says that the receiver cannot be reached speaks of the receiver, all else is a fault of ours."""
+    """A proxy that says that the receiver cannot be reached speaks of the receiver, all else is a fault in this server."""
     if isinstance(failure, ProxyUnreachable):
         return OutcomeClass.INTERNAL, "our egress proxy could not be reached"
     match failure.status:

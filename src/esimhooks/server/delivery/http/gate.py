@@ -65,7 +65,7 @@ class Gate:
 
     @staticmethod
     def needs_allowed(target: Target) -> bool:
-        """Tell whether only an address in `allow_networks` will do for this target."""
+        """Return whether only an address in `allow_networks` will do for this target."""
         return target.plain or target.port not in PORTS or target.localhost or target.local_name
 
     def loopback(self) -> tuple[str, ...]:

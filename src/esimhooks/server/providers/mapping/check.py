@@ -97,13 +97,13 @@ class Problems:
         self.found: list[FieldError] = []
 
     def add(self, pointer: str, expected: str) -> None:
-        """Note what was expected there."""
+        """Record what was expected there."""
         if len(self.found) < MAX_ERRORS:
             self.found.append(FieldError(f"{self._below}{pointer}", expected))
 
     @contextmanager
     def at(self, pointer: str) -> Iterator[None]:
-        """Note a `ValueError` that is raised inside, whose text says what was expected."""
+        """Record a `ValueError` that is raised inside, whose text says what was expected."""
         try:
             yield
         except ValueError as error:

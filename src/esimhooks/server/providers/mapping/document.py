@@ -204,7 +204,7 @@ class Auth(Part, frozen=True, kw_only=True):
 
 
 class Paging(Part, frozen=True, kw_only=True):
-    """How an answer goes on: by an address in it, or by counting pages from `first`."""
+    """How an answer continues: by an address in it, or by counting pages from `first`."""
 
     next: Words | None = None
     page: Name | None = None

@@ -89,7 +89,7 @@ class _Lane:
 
 
 class Outbox:
-    """Lanes of notifications, each worked off by its own task while it has any."""
+    """Lanes of notifications, each sent by its own task while it has any."""
 
     def __init__(self, tasks: SandboxTasks, faults: Faults, rng: Random) -> None:
         self._tasks = tasks
