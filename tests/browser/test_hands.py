@@ -112,7 +112,7 @@ async def test_what_is_lost_is_announced_before_and_a_reload_makes_no_second_end
     disable = person.page.locator("summary", has_text="Disable")
     await disable.focus()
     await person.page.keyboard.press("Enter")
-    await expect(person.page.get_by_text("events raised meanwhile are lost for this endpoint")).to_be_visible()
+    await expect(person.page.get_by_text("this endpoint misses new events")).to_be_visible()
     await person.page.keyboard.press("Escape")
     await expect(disable).to_be_focused()
     assert (await operator.get(f"/v1/endpoints/{endpoint['id']}{query}"))["enabled"]
@@ -202,7 +202,7 @@ async def test_a_page_says_when_the_server_no_longer_answers_and_when_it_does_ag
 ) -> None:
     await a_merchant(operator, webhook_url=receiver.url())
     await person.sign_in(ADMIN_KEY)
-    stale = person.page.get_by_text("This page is not up to date")
+    stale = person.page.get_by_text("This page is out of date")
     await expect(stale).to_be_hidden()
     await person.page.route("**/overview/figures*", lambda route: route.abort())
     await expect(stale).to_be_visible()

@@ -49,7 +49,7 @@ async def test_a_merchant_sets_up_an_endpoint_and_follows_an_event_without_a_mou
     await person.page.keyboard.type(merchant.key)  # the only field is focused
     await person.page.keyboard.press("Enter")
     await expect(person.page.get_by_role("button", name="Sign out")).to_be_visible()
-    await go(person, "Tell us the address of your receiver")
+    await go(person, "Enter the URL of your receiver")
     await person.page.wait_for_url("**/endpoints/new*")
     await write(person, "Address", receiver.url())
     await go(person, "Create the endpoint")

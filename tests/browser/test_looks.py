@@ -183,7 +183,7 @@ async def test_a_person_without_a_mouse_sees_where_they_are_and_skips_to_the_con
     await person.open("/deliveries")
     keyboard = person.page.keyboard
     await keyboard.press("Tab")
-    await expect(person.page.locator(":focus")).to_have_text("Skip to the content")
+    await expect(person.page.locator(":focus")).to_have_text("Skip to content")
     await expect(person.page.locator(":focus")).to_be_in_viewport()
     await keyboard.press("Enter")
     await expect(person.page.locator("main")).to_be_focused()

@@ -57,7 +57,7 @@ async def test_a_merchant_goes_from_a_link_in_a_frame_to_a_verified_webhook_with
             await eventually(lambda: listens(port))
             await person.open("/")
             frame = person.page.frame_locator("iframe")
-            await frame.get_by_role("link", name="Tell us the address of your receiver").click()
+            await frame.get_by_role("link", name="Enter the URL of your receiver").click()
             await frame.get_by_label("Address", exact=True).fill(receiver.url())
             await frame.get_by_role("button", name="Create the endpoint").click()
             secret = await frame.locator("#secret").inner_text()
@@ -187,7 +187,7 @@ async def test_a_live_merchants_first_day_ends_with_an_example_that_arrived(
     account = (await operator.post("/v1/accounts", {"name": "Nomad"}))["id"]
     link = await operator.post(f"/v1/accounts/{account}/portal-links", {"mode": "live"})
     await person.page.goto(link["url"])
-    await person.page.get_by_role("link", name="Tell us the address of your receiver").click()
+    await person.page.get_by_role("link", name="Enter the URL of your receiver").click()
     await person.page.get_by_label("Address", exact=True).fill(receiver.url())
     await person.press("Create the endpoint")
     secret = await person.page.locator("#secret").inner_text()

@@ -54,7 +54,7 @@ async def test_a_filter_that_is_not_known_is_refused_with_a_way_back(
     await person.sign_in(merchant.key)
     await person.open("/deliveries?status=lost&code=5")
     await expect(person.page.locator("main")).to_contain_text("Status: expected one of pending, retrying")
-    await person.page.get_by_role("link", name="Start again without filters").click()
+    await person.page.get_by_role("link", name="Clear filters").click()
     await expect(person.page.locator("h1")).to_have_text("Deliveries")
     person.troubles.clear()  # the console reports the answer that refuses
 
@@ -116,7 +116,7 @@ async def test_a_provider_that_sends_what_cannot_be_read_is_named_and_its_page_s
     await person.sign_in()
     await operator.post("/v1/accounts", {"name": "Acme"})
     await person.open("/providers/upstream/health")
-    await expect(person.page.locator("main")).to_contain_text("Give the provider its inbound address")
+    await expect(person.page.locator("main")).to_contain_text("Give the provider its inbound URL")
     await operator.raw("POST", path, b"no JSON", content_type="application/json")
     await person.open("/")
     await person.page.get_by_role("region", name="Providers").get_by_role("link", name="upstream").click()

@@ -52,7 +52,7 @@ async def test_a_failed_delivery_is_found_understood_and_sent_again(
     await person.sign_in(history.key)
     await person.page.get_by_role("region").or_(person.page.locator("section")).first.wait_for()
     await person.page.locator("section", has_text="Latest given up").get_by_role("link").first.click()
-    await expect(person.page.locator(".advice")).to_contain_text("gone for good (410)")
+    await expect(person.page.locator(".advice")).to_contain_text("gone (410)")
     await expect(person.page.locator("pre").nth(1)).to_contain_text("this shop has closed")
     await person.page.get_by_text("As curl, without a signature").click()
     await expect(person.page.locator("#curl")).to_contain_text(f"webhook-id: {history.event[:4]}")

@@ -88,7 +88,7 @@ async def test_the_endpoints_own_headers_and_those_of_its_profile_are_shown(
     ours = {"host", "content-length", "accept", "accept-encoding", "connection"}
     for name, value in request.headers.items():
         if name.endswith("-signature"):
-            assert f"{name}: (made anew for each attempt, not kept)" in shown
+            assert f"{name}: (created for each attempt, not stored)" in shown
         elif name.endswith("-timestamp"):
             assert re.search(rf"^{name}: \d+$", shown, re.MULTILINE)
         elif name not in ours:

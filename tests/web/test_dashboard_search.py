@@ -88,7 +88,7 @@ async def test_an_audit_id_leads_to_its_entry_in_the_log_of_who_may_see_it(opera
         assert await led_to(browser, entry["id"]) == ("/audit" if seen else "/search")
         _, text = await browser.get(f"/search?q={entry['id']}")
         assert (made["id"] in text) is seen
-        assert ("Nothing here has this" in text) is not seen
+        assert ("Nothing found with this" in text) is not seen
 
 
 async def test_numbers_lead_to_their_esim_or_to_a_choice(operator: Api, browser: Browser) -> None:

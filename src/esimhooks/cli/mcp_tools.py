@@ -123,11 +123,11 @@ class ReadTools:
         return hide_credentials(self._client(context, account, mode).get("trace", any_id))
 
     def endpoints(self, context: Context, account: Account = None, mode: Mode = None) -> Json:
-        """List the endpoints, the addresses that webhooks go to, with whether they are enabled and why not."""
+        """List the endpoints (webhook URLs), with whether each is enabled and why not."""
         return hide_credentials({"endpoints": self._client(context, account, mode).rows("endpoints")})
 
     def why_failing(self, context: Context, endpoint: EndpointId, account: Account = None, mode: Mode = None) -> Json:
-        """Say why deliveries to an endpoint fail: its state, its last failed attempts, and what to do about each."""
+        """Explain why deliveries to an endpoint fail: its state, recent failed attempts, and what to do about each."""
         client = self._client(context, account, mode)
         about = client.get("endpoints", endpoint)
         stats = client.get("endpoints", endpoint, "stats")
@@ -143,7 +143,7 @@ class ReadTools:
         return hide_credentials({"endpoint": state, "stats": stats, "failures": failures})
 
     def what_waits(self, context: Context, account: Account = None, mode: Mode = None) -> Json:
-        """Say what waits to be delivered: for each endpoint how much, since when, and what holds it back."""
+        """List what is waiting to be delivered: per endpoint how much, since when, and what blocks it."""
         client = self._client(context, account, mode)
         waiting = []
         for one in client.rows("endpoints"):
@@ -162,7 +162,7 @@ class ReadTools:
         account: Account = None,
         mode: Mode = None,
     ) -> Json:
-        """List the latest events, newest first."""
+        """List recent events, newest first."""
         rows = self._client(context, account, mode).rows("events", esim=esim, type=type, limit=ROWS)
         return hide_credentials({"events": rows})
 
@@ -171,7 +171,7 @@ class ReadTools:
         context: Context,
         event: Annotated[str | None, Field(description="as esim.activated; leave it out for all")] = None,
     ) -> Json:
-        """Explain the events that there are, or one with its example and schema."""
+        """Explain all event types, or one with its example and schema."""
         client = self._client(context)
         if event is None:
             return {"events": client.rows("event-types")}
@@ -184,7 +184,7 @@ class ReadTools:
         outcome: Annotated[str | None, Field(description="as applied, invalid, unmatched, waiting")] = None,
         esim: Annotated[str | None, Field(description="only those about this eSIM, esim_...")] = None,
     ) -> Json:
-        """For operators: list what providers have sent lately and what became of it."""
+        """For operators: list recent notifications from providers and their outcomes."""
         rows = self._client(context).rows("notifications", source=source, outcome=outcome, esim=esim, limit=ROWS)
         return hide_credentials({"notifications": rows})
 
@@ -197,7 +197,7 @@ class ReadTools:
         ] = None,
         last: Annotated[int, Field(description="how many of its newest notifications", ge=1, le=100)] = ROWS,
     ) -> Json:
-        """For operators: read a provider's notifications again by a mapping before it is stored; nothing is changed."""
+        """For operators: try a mapping on a provider's recent notifications before storing it; nothing is changed."""
         body = {"last": last} | ({} if document is None else {"document": document})
         return hide_credentials(self._client(context).post("providers", provider, "dry-run", body=body))
 
@@ -219,7 +219,7 @@ class WriteTools:
         account: Account = None,
         mode: Mode = None,
     ) -> Json:
-        """Send an event again, to all enabled endpoints that want it."""
+        """Send an event again, to all subscribed endpoints."""
         return self._client(context, account, mode).post("events", event, "resend", body={})
 
     def retry_delivery(
@@ -235,7 +235,7 @@ class WriteTools:
     def enable_endpoint(
         self, context: Context, endpoint: EndpointId, account: Account = None, mode: Mode = None
     ) -> Json:
-        """Switch an endpoint on; what waits for it goes out."""
+        """Enable an endpoint; what is queued is sent."""
         return hide_credentials(self._client(context, account, mode).post("endpoints", endpoint, "enable"))
 
     def trigger(

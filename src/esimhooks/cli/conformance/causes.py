@@ -38,7 +38,7 @@ def unreached(answer: Answer, url: str) -> Cause | None:
 
 
 def refusal_of_good(answer: Answer, sender: Sender, line: Line) -> Cause:
-    """Return why a rightly signed event was not accepted."""
+    """Return why a correctly signed event was not accepted."""
     what, fix = _by_status(answer) or _by_probes(answer, sender, line)
     return Cause(what=what, fix=fix, cases=("valid",), answer=answer)
 

@@ -28,9 +28,9 @@ LATEST = 5
 MEANINGS = {
     Missed.FAILED: "every attempt of the schedule failed",
     Missed.STOPPED: "the receiver answered 410",
-    Missed.NEVER: "raised while the endpoint was disabled or not there",
-    Missed.CANCELLED: "a person cancelled it, or the endpoint was deleted",
-    Missed.DELIVERED: "arrived already: the receiver gets it twice, with the same id",
+    Missed.NEVER: "raised while the endpoint was disabled or did not exist",
+    Missed.CANCELLED: "cancelled by a person, or the endpoint was deleted",
+    Missed.DELIVERED: "already delivered: the receiver gets it again, with the same id",
 }
 
 

@@ -52,11 +52,11 @@ def advice_for(failure: Attempt | LastFailure) -> Advice:
 
 
 PROVIDER_WORDS = {
-    ProviderState.SILENT: "It has sent nothing for far longer than usual. Ask it whether its notifications go to our address.",
-    ProviderState.REFUSED: "It refuses our credentials. Set the right ones: until then nothing can be read from it.",
-    ProviderState.LOW_BALANCE: "It says that the balance is low. Top it up before orders fail.",
-    ProviderState.INVALID: "Its latest notification could not be read. Look into the journal for what was wrong.",
-    ProviderState.BEHIND: "Notifications wait: it does not answer our questions. Check its credentials and its own status.",
+    ProviderState.SILENT: "It has sent nothing for much longer than usual. Check that its notifications still go to our URL.",
+    ProviderState.REFUSED: "It rejects our credentials. Set the right ones: until then it cannot be queried.",
+    ProviderState.LOW_BALANCE: "It reports a low balance. Top it up before orders fail.",
+    ProviderState.INVALID: "Its latest notification could not be read. The journal says what was wrong.",
+    ProviderState.BEHIND: "Notifications are waiting because it does not answer our queries. Check its credentials and its status page.",
 }
 
 

@@ -18,9 +18,9 @@ from esimhooks.server.store.installation import NodeConnections
 from esimhooks.version import __version__
 
 ADVICE = {
-    "disk": "The disk is nearly full. Make room or lower ESIMHOOKS_RETENTION_DAYS: on a full disk nothing is accepted.",
+    "disk": "The disk is nearly full. Free space or lower ESIMHOOKS_RETENTION_DAYS: with a full disk nothing is accepted.",
     "dispatchers": "No dispatcher is running: nothing is sent until a node with the role dispatcher runs.",
-    "versions": "Nodes run different versions. Bring all of them to the newest one.",
+    "versions": "Nodes run different versions. Upgrade all of them to the newest one.",
 }
 
 routes = Routes(BY_SESSION)

@@ -45,57 +45,57 @@ def _without_answer(outcome: OutcomeClass) -> Advice:
         case OutcomeClass.TLS:
             return Advice(
                 "The secure connection failed{why}.",
-                "Renew the certificate, and serve it with its whole chain for the host name of the URL.",
+                "Check that the certificate is valid for the host name and served with its full chain.",
             )
         case OutcomeClass.BLOCKED:
             return Advice(
-                "The address may not be called{why}.", "Use a public https address; the operator can allow a network."
+                "The address is not allowed{why}.", "Use a public https URL; the operator can allow other networks."
             )
         case OutcomeClass.INTERNAL:
-            return Advice("The fault was on our side{why}.", "Nothing at the receiver: the fault uses up no attempt.")
+            return Advice("An internal error occurred{why}.", "Nothing to do at the receiver; this uses up no attempt.")
         case _:
             return Advice(
-                "The connection failed{why}.", "Check that the receiver is running, and that a firewall lets us in."
+                "The connection failed{why}.", "Check that the receiver is running and that no firewall blocks us."
             )
 
 
 def _of_answer(outcome: OutcomeClass, status_code: int) -> Advice:  # noqa: PLR0911 - one return for each class
     match outcome:
         case OutcomeClass.OK:
-            return Advice("The receiver took the event ({status}).", "")
+            return Advice("The receiver accepted the event ({status}).", "")
         case OutcomeClass.REDIRECT:
             return Advice(
                 "The receiver answered {status}, a redirect; these are not followed.",
-                "Set the endpoint's URL to the final address.",
+                "Set the endpoint's URL to the final one.",
             )
         case OutcomeClass.CLIENT_ERROR if status_code in (401, 403):
             return Advice(
                 "The receiver refused the request ({status}).",
-                "Verify with this endpoint's secret over the raw body, and let no other login stand before it.",
+                "Verify with this endpoint's secret over the raw body, and require no other authentication.",
             )
         case OutcomeClass.CLIENT_ERROR if status_code in (404, 405):
             return Advice(
-                "Nothing takes webhooks at this address ({status}).", "Check the path, and that it takes POST."
+                "Nothing accepts webhooks at this URL ({status}).", "Check the path, and that it accepts POST."
             )
         case OutcomeClass.CLIENT_ERROR:
             return Advice(
                 "The receiver refused the request ({status}).",
-                "Read its answer, which is kept with the delivery; answer 2xx also to events that you do not need.",
+                "Read its answer, which is stored with the delivery; answer 2xx even to events that you do not need.",
             )
         case OutcomeClass.GONE:
             return Advice(
-                "The receiver said that it is gone for good (410), so its endpoint was disabled.",
-                "Enable the endpoint when the receiver is back, then send again what waits.",
+                "The receiver answered 410 (gone), so its endpoint was disabled.",
+                "Enable the endpoint when the receiver is back, then recover what it missed.",
             )
         case OutcomeClass.TOO_MANY:
             return Advice(
-                "The receiver was called too often (429); we wait as long as it asks.",
-                "Raise its limit, or lower how many requests the endpoint gets at a time.",
+                "The receiver limits requests (429); we wait as long as it asks.",
+                "Raise its limit, or set a rate limit for the endpoint.",
             )
         case OutcomeClass.SERVER_ERROR:
             return Advice(
                 "The receiver failed ({status}).",
-                "Look into its log at this moment; its answer is kept with the delivery.",
+                "Look at its log at that time; its answer is stored with the delivery.",
             )
         case (
             OutcomeClass.TIMEOUT
@@ -105,7 +105,7 @@ def _of_answer(outcome: OutcomeClass, status_code: int) -> Advice:  # noqa: PLR0
             | OutcomeClass.BLOCKED
             | OutcomeClass.INTERNAL
         ):
-            return Advice("The answer was no final answer of HTTP ({status}).", "Answer 2xx once you have the event.")
+            return Advice("The answer was not a final HTTP response ({status}).", "Answer 2xx once you have the event.")
         case _:
             assert_never(outcome)
 

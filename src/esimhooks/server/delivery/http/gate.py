@@ -17,7 +17,7 @@ PORTS = frozenset({80, 443, 8080, 8443})
 
 LOOPBACK = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
-NO_PUBLIC_NAME = "the host name only has a meaning inside a network"
+NO_PUBLIC_NAME = "the host name is only meaningful inside a network"
 NOT_HTTPS = "the URL must start with https://"
 NOT_PUBLIC = "the address is not on the public internet"
 
