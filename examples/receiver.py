@@ -14,10 +14,10 @@ port = int(sys.argv[2]) if len(sys.argv) > 2 else 3000
 
 
 class Hooks(BaseHTTPRequestHandler):
-    """Answers 200 to what verifies and 401 to everything else."""
+    """Answers 200 to verified requests and 401 to all others."""
 
     def do_POST(self) -> None:
-        """Verify the raw bytes before anything is believed."""
+        """Verify the raw bytes before trusting anything."""
         body = self.rfile.read(int(self.headers["content-length"]))
         try:
             event = Webhook(secret).verify(body, {name.lower(): value for name, value in self.headers.items()})

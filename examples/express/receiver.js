@@ -14,7 +14,7 @@ const inbox = env.INBOX_FOLDER ?? "inbox";
 await mkdir(inbox, { recursive: true });
 
 /**
- * Keep an event before it is answered; false where it came before. Here a file named by its id, on the disk before it
+ * Store an event before answering; false if it arrived before. Here as a file named by its id, flushed to disk before it
  * gets that name. With a database: INSERT ... ON CONFLICT DO NOTHING, the id as primary key.
  */
 async function keep(id, body) {
@@ -39,13 +39,13 @@ function work(event) {
 
 const app = express();
 
-// express.raw leaves the body as it came: verify bytes, never JSON that was parsed and written again.
+// express.raw keeps the raw body: verify bytes, never JSON that was parsed and serialised again.
 app.post("/webhooks/esim", express.raw({ type: () => true, limit: "256kb" }), async (request, response) => {
   let event;
   try {
     event = webhook.verify(request.body, request.headers);
   } catch (error) {
-    // A signed body that is no JSON raises an error of another kind.
+    // A signed body that is not JSON raises a different error.
     const status = error instanceof WebhookVerificationError ? 401 : 400;
     return response.status(status).json({ error: error.message });
   }

@@ -1,4 +1,4 @@
-// Webhooks in a Next application, kept in an inbox and worked on after the answer.
+// Webhooks in a Next application, stored in an inbox and processed after the answer.
 //
 // cd examples/next && npm ci && npx next build && \
 //   ESIMHOOKS_WEBHOOK_SECRET=whsec_... ESIMHOOKS_INBOX=postgresql://... npx next start
@@ -16,7 +16,7 @@ function made() {
   return receiver.on("esim.activated", (event) => console.log(`${event.event} ${event.data.id}`));
 }
 
-// Next loads a module once for each of its bundles: one receiver for all of them. Made at the first use, because a build
+// Next loads a module once per bundle: they share one receiver. It is created at the first use, because a build
 // has no secret.
 export const receiver = {
   fetch: (request) => (globalThis.esimhooksReceiver ??= made()).fetch(request),

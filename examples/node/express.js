@@ -1,4 +1,4 @@
-// Webhooks in an Express application, kept in an inbox and worked on after the answer.
+// Webhooks in an Express application, stored in an inbox and processed after the answer.
 //
 // cd examples/node && npm ci && ESIMHOOKS_WEBHOOK_SECRET=whsec_... node express.js
 

@@ -1,4 +1,4 @@
-// Webhooks in a Hono application, kept in an inbox and worked on after the answer.
+// Webhooks in a Hono application, stored in an inbox and processed after the answer.
 //
 // cd examples/node && npm ci && ESIMHOOKS_WEBHOOK_SECRET=whsec_... node hono.js
 

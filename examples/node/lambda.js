@@ -1,8 +1,8 @@
 // Webhooks on AWS Lambda, behind API Gateway, a load balancer or a function URL.
 //
-// Between invocations nothing runs. So the request is verified, stored, committed and answered, and a schedule (EventBridge,
-// `rate(1 minute)`) invokes the same function to work on what waits. What must be done with the answer is done in a
-// transactional handler. The inbox is PostgreSQL: a function has no disk of its own that stays.
+// Nothing runs between invocations. So the request is verified, stored, committed and answered, and a schedule (EventBridge,
+// `rate(1 minute)`) invokes the same function to process them. What must happen before the answer belongs in a
+// transactional handler. The inbox is PostgreSQL: a function has no persistent disk.
 
 import { env } from "node:process";
 

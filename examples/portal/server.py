@@ -1,4 +1,4 @@
-"""An operator's product that shows the portal in a frame: one page, one call of the API, no dependencies.
+"""An operator's product that embeds the portal: one page, one API call, no dependencies.
 
     ESIMHOOKS_URL=http://127.0.0.1:8400 ESIMHOOKS_KEY=esim_admin_... ESIMHOOKS_ACCOUNT=acc_... python server.py 8500
 

@@ -1,4 +1,4 @@
-"""A provider in a package of its own: Acme sends lines of text, `key;iccid;state;used bytes;time`, one for each eSIM.
+"""A provider in its own package: Acme sends lines of text, `key;iccid;state;used bytes;time`, one per eSIM.
 
 `pip install .` beside the server, then `esimhooks providers put acme --kind acme --credential token=...`.
 """
@@ -21,13 +21,13 @@ LINE = "key;iccid;state;used bytes;time"
 
 
 class Acme(Provider):
-    """An account at Acme, which is only listened to. Its notifications carry the token that we gave it."""
+    """An account at Acme, which cannot be queried. Its notifications carry the token that we gave it."""
 
     def __init__(self, token: str) -> None:
         self._token = token
 
     def verify(self, request: InboundRequest) -> bool:
-        """Check the token, which the journal does not keep. Raises `Refused` (401)."""
+        """Check the token, which the journal does not store. Raises `Refused` (401)."""
         if not hmac.compare_digest(request.headers.get("x-acme-token", "").encode(), self._token.encode()):
             raise Refused.unauthenticated("X-Acme-Token is not the token of this provider")
         return True
@@ -46,7 +46,7 @@ class Acme(Provider):
         return Notification(kind="lines", updates=tuple(updates), doubts=tuple(doubts))
 
     def reply(self, request: InboundRequest) -> Reply:
-        """Return what Acme wants to read."""
+        """Return the answer that Acme expects."""
         return Reply(body=b"OK", content_type="text/plain")
 
 

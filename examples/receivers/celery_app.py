@@ -1,4 +1,4 @@
-"""Webhooks whose work is done by Celery: the handler hands over, the inbox tries again where the broker is away.
+"""Webhooks processed by Celery: the handler enqueues a task, and the inbox retries while the broker is away.
 
 flask --app examples/receivers/celery_app.py run
 celery --workdir examples/receivers --app celery_app:celery worker
@@ -25,13 +25,13 @@ receiver = Receiver(
 
 @celery.task(name="welcome", acks_late=True)
 def welcome(payload: dict) -> None:
-    """Do something with an event. Celery may call it twice: `payload["id"]` tells."""
+    """Do something with an event. Celery may run it twice: check `payload["id"]`."""
     print(f"{payload['event']} {payload['data']['id']}", flush=True)
 
 
 @receiver.on("esim.activated")
 def hand_over(event: Event) -> None:
-    """Put the event into Celery's queue. Where that raises, it is tried again."""
+    """Put the event into Celery's queue. If that raises, it is retried."""
     welcome.delay(msgspec.to_builtins(event.payload))
 
 

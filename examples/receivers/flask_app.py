@@ -17,7 +17,7 @@ receiver = Receiver(
 
 @receiver.on("esim.activated")
 def welcome(event: Event) -> None:
-    """Do something with an event. It is called after the answer, and again where it raises."""
+    """Do something with an event. It runs after the answer, and is retried if it raises."""
     print(f"{event.event} {event.data.id}", flush=True)
 
 

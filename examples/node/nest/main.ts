@@ -1,4 +1,4 @@
-// Webhooks in a Nest application, kept in an inbox and worked on after the answer.
+// Webhooks in a Nest application, stored in an inbox and processed after the answer.
 //
 // cd examples/node && npm ci && ESIMHOOKS_WEBHOOK_SECRET=whsec_... npm run nest
 
@@ -37,7 +37,7 @@ class AppModule {}
 async function main(): Promise<void> {
   const app = await NestFactory.create(AppModule, { logger: false });
   app.enableShutdownHooks();
-  // Before listen(), that is in front of Nest's body parsers: what is verified are the bytes as they came.
+  // Before listen(), that is before Nest's body parsers: the raw bytes are what is verified.
   app.use("/webhooks/esim", app.get(EsimWebhooks).receiver.listener);
   await app.listen(Number(env.PORT ?? 3000), "127.0.0.1");
   console.log(`listens on ${await app.getUrl()}`);

@@ -1,1 +1,1 @@
-"""An app that hears of eSIMs."""
+"""An app that receives eSIM events."""

@@ -1,4 +1,4 @@
-"""What the shop keeps of an eSIM."""
+"""What the shop stores about an eSIM."""
 
 from django.db import models
 

@@ -13,5 +13,5 @@ def remember(event: Event, _connection: object) -> None:
 
 @receiver.on("esim.activated")
 def welcome(event: Event) -> None:
-    """Do something else with an event. It is called after the answer, and again where it raises."""
+    """Do something else with an event. It runs after the answer, and is retried if it raises."""
     print(f"{event.event} {event.data.id} {Activation.objects.filter(esim=event.data.id).exists()}", flush=True)
