@@ -1,7 +1,7 @@
 // Webhooks on AWS Lambda, behind API Gateway, a load balancer or a function URL.
 //
-// Nothing runs between invocations. So the request is verified, stored, committed and answered, and a schedule (EventBridge,
-// `rate(1 minute)`) invokes the same function to process them. What must happen before the answer belongs in a
+// Nothing runs between invocations. So a request is verified, stored and answered, and a schedule (EventBridge,
+// `rate(1 minute)`) invokes the same function to run the handlers. What must happen before the answer belongs in a
 // transactional handler. The inbox is PostgreSQL: a function has no persistent disk.
 
 import { env } from "node:process";
