@@ -44,6 +44,15 @@ def test_every_page_can_be_reached_from_the_site(page: Path) -> None:
     assert page.name in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 
+def test_every_decision_is_in_the_index_under_its_title() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+
+    for path in folder.glob("0*.md"):
+        number, title = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ").split(". ", 1)
+        assert f"| {number} | [{title}]({path.name}) |" in index
+
+
 def test_a_metric_that_the_documentation_names_exists() -> None:
     text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
     code = (ROOT / "src/esimhooks/server/observe/metrics.py").read_text(encoding="utf-8")
