@@ -25,7 +25,7 @@ from esimhooks.server.store.database import Session
 
 
 class AccountBody(Struct, forbid_unknown_fields=True, rename="camel"):
-    """What an operator says of an account."""
+    """A new account."""
 
     name: Name
 
@@ -34,7 +34,7 @@ Count = Annotated[int, Meta(ge=0, le=MAX_QUOTA)]
 
 
 class QuotasBody(Struct, rename="camel", kw_only=True):
-    """What an account may have (`endpoints`, the bytes of all their headers, `recoveries` under way) and do a second."""
+    """Quotas of an account."""
 
     endpoints: Count
     endpoint_header_bytes: Count
@@ -45,7 +45,7 @@ class QuotasBody(Struct, rename="camel", kw_only=True):
 
 
 class QuotasPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """Which quotas an operator changes; null puts one back to its default."""
+    """Quotas to change; null resets one to its default."""
 
     endpoints: Count | UnsetType | None = UNSET
     endpoint_header_bytes: Count | UnsetType | None = UNSET
@@ -56,14 +56,14 @@ class QuotasPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=Tr
 
 
 class AccountPatch(Struct, forbid_unknown_fields=True, rename="camel"):
-    """What an operator changes of an account; `quotas` null puts all of them back."""
+    """Fields to change; `quotas` null resets all of them."""
 
     name: Name | UnsetType = UNSET
     quotas: QuotasPatch | UnsetType | None = UNSET
 
 
 class AccountView(Struct, rename="camel"):
-    """An account as it is shown; `frozenAt` is since when it is being moved to another installation."""
+    """An account. `frozenAt` is since when it is being moved to another installation."""
 
     id: str
     name: str
@@ -125,7 +125,7 @@ def _account(account: Account) -> AccountView:
 
 
 class QuotaView(Struct):
-    """One quota; `used` is null where it is a number a second, or of each endpoint."""
+    """One quota; `used` is null if it is a rate or applies per endpoint."""
 
     name: str
     limit: int
@@ -133,7 +133,7 @@ class QuotaView(Struct):
 
 
 class QuotasView(Struct):
-    """All quotas of the account, of its live and its test mode together."""
+    """All quotas of the account; live and test mode count together."""
 
     data: list[QuotaView]
 

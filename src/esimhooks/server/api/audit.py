@@ -28,7 +28,7 @@ Subject = Annotated[str, Meta(max_length=200, description="id of the changed obj
 
 
 class ActorView(Struct, rename="camel"):
-    """Who acted. Without `key`: the operator's first key, or, as a merchant sees it, an operator."""
+    """Who acted. `key` is absent for the operator's first key and, when merchants read it, for all operators."""
 
     kind: ActorKind
     key: str | None
@@ -36,7 +36,7 @@ class ActorView(Struct, rename="camel"):
 
 
 class AuditView(Struct, rename="camel", kw_only=True):
-    """One change. `changes` has the fields that differ; of secrets it says that they changed, as `(hidden)`."""
+    """One change. `changes` has the fields that differ; changed secrets appear as `(hidden)`."""
 
     id: str
     at: str

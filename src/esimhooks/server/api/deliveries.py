@@ -24,9 +24,10 @@ from esimhooks.vocabulary.timestamps import timestamp
 
 
 class DeliveryView(Struct, rename="camel", kw_only=True):
-    """A delivery as it is listed; `nextAttemptAt` while it is pending and waits behind no other of its eSIM.
+    """A delivery.
 
-    `outcome` and `statusCode` are those of its last attempt, null before the first.
+    `nextAttemptAt` is set while it is pending, unless it waits behind another of its eSIM. `outcome` and `statusCode`
+    are those of the last attempt, null before the first.
     """
 
     id: str
@@ -48,9 +49,9 @@ Pair = Annotated[list[str], Meta(min_length=2, max_length=2)]
 
 
 class AttemptView(Struct, rename="camel", kw_only=True, omit_defaults=True):
-    """One HTTP exchange. The receiver's answer is shown as text, whatever it was.
+    """One HTTP exchange, with the receiver's answer as text.
 
-    `unreadable` stands there, true, only where the answer cannot be decrypted; it is then left out.
+    `unreadable` is true if the answer cannot be decrypted, and absent otherwise.
     """
 
     id: str
@@ -67,19 +68,19 @@ class AttemptView(Struct, rename="camel", kw_only=True, omit_defaults=True):
 
 
 class DeliveryWithAttempts(DeliveryView, rename="camel", kw_only=True):
-    """A delivery with its whole history."""
+    """A delivery with all its attempts."""
 
     attempts: list[AttemptView]
 
 
 class RetryBody(Struct, forbid_unknown_fields=True, rename="camel"):
-    """Which deliveries to send again."""
+    """Deliveries to send again."""
 
     deliveries: Annotated[list[Text], Meta(min_length=1, max_length=100)]
 
 
 class RetriedView(Struct, rename="camel"):
-    """Deliveries that are sent again, and those that cannot be, as they or their endpoints are gone."""
+    """Deliveries that are sent again, and those that cannot be because they or their endpoints no longer exist."""
 
     sent: list[str]
     gone: list[str]

@@ -31,20 +31,20 @@ Hours = Annotated[int, Meta(ge=1, le=168, description="hours to look back, 1-168
 
 
 class EndpointTestBody(Struct, forbid_unknown_fields=True, rename="camel"):
-    """Which event's example to send."""
+    """The event type whose example to send."""
 
     event: EventType
 
 
 class EndpointTestView(Struct, rename="camel"):
-    """The event that was raised for this endpoint alone, marked `mode: test`, and its delivery."""
+    """The event, raised for this endpoint only and marked `mode: test`, and its delivery."""
 
     event: str
     delivery: str
 
 
 class LaneView(Struct, rename="camel", kw_only=True):
-    """What waits for an endpoint, and what holds it back. `allowed` is how many may be in flight while it recovers."""
+    """An endpoint's queue. `allowed` is how many requests may be in flight while it recovers."""
 
     pending: int
     oldest_due_at: str | None
@@ -55,9 +55,9 @@ class LaneView(Struct, rename="camel", kw_only=True):
 
 
 class StatsView(Struct, rename="camel", kw_only=True):
-    """Deliveries made since `since`, by status; times are from making a delivery to its arrival.
+    """Deliveries created since `since`, by status.
 
-    `bounded`: there were more than are counted, so that the figures are of the newest.
+    Times run from the creation of a delivery to its arrival. If `bounded`, only the newest deliveries were counted.
     """
 
     since: str
@@ -69,7 +69,7 @@ class StatsView(Struct, rename="camel", kw_only=True):
 
 
 class SentNowView(Struct, rename="camel"):
-    """How many deliveries are attempted now instead of later."""
+    """How many deliveries are attempted now."""
 
     deliveries: int
 
@@ -127,7 +127,7 @@ MAX_EVENTS = 100
 
 
 class FilterTestBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """A filter, and the event types that stand beside it; `last` is how many of the newest events are looked at."""
+    """A filter and event types to try on the `last` most recent events."""
 
     filter: FilterText
     event_types: Annotated[list[Text], Meta(min_length=1, max_length=20)] | None = None
@@ -135,7 +135,7 @@ class FilterTestBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only
 
 
 class FilteredEventView(Struct, rename="camel", kw_only=True):
-    """One event, and whether an endpoint with this filter would get it."""
+    """One event, and whether the filter lets it pass."""
 
     id: str
     event: str
@@ -145,7 +145,7 @@ class FilteredEventView(Struct, rename="camel", kw_only=True):
 
 
 class FilterTestView(Struct, rename="camel", kw_only=True):
-    """How many of the newest events would pass, and each of them, newest first."""
+    """How many of the most recent events pass, and each of them, newest first."""
 
     tested: int
     passing: int

@@ -23,9 +23,9 @@ MAX_OVERLAP_S = 7 * DAY_S
 
 
 class RotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """How many seconds the old secrets go on signing: a day by default, 0 after a leak.
+    """How many seconds old secrets keep signing: a day by default, 0 after a leak.
 
-    `secret` is the new one where the merchant brings it: `whsec_` and the base64 of 24 to 64 bytes.
+    `secret` is your own new one: `whsec_` and the base64 of 24 to 64 bytes.
     """
 
     expire_old_in: Annotated[int, Meta(ge=0, le=MAX_OVERLAP_S)] = DAY_S
@@ -36,23 +36,23 @@ DEFAULT_ROTATION = RotationBody()
 
 
 class OldSecretView(Struct, rename="camel"):
-    """A secret that was replaced and signs until `expiresAt`."""
+    """A replaced secret that signs until `expiresAt`."""
 
     secret: str
     expires_at: str | None
 
 
 class OldPublicKeyView(Struct, rename="camel"):
-    """The public key of a key pair that was replaced and signs until `expiresAt`."""
+    """The public key of a replaced key pair that signs until `expiresAt`."""
 
     public_key: str
     expires_at: str | None
 
 
 class SecretView(Struct, rename="camel"):
-    """The secret of an endpoint, and those before it that still sign, newest first.
+    """An endpoint's secret, and older ones that still sign, newest first.
 
-    `publicKey` is null unless the endpoint's signature profile is `standard-asymmetric`; private keys are never shown.
+    `publicKey` is null unless the signature profile is `standard-asymmetric`. Private keys are never shown.
     """
 
     secret: str

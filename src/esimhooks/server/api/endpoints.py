@@ -44,14 +44,14 @@ ALSO = {"retry_schedule": str}
 
 
 class AuthorityView(Struct, rename="camel"):
-    """An authority that an endpoint trusts."""
+    """A CA that an endpoint trusts."""
 
     subject: str
     expires_at: str
 
 
 class FailureView(Struct, rename="camel", kw_only=True):
-    """The last attempt that failed."""
+    """The last failed attempt."""
 
     outcome: OutcomeClass
     status_code: int | None
@@ -60,9 +60,10 @@ class FailureView(Struct, rename="camel", kw_only=True):
 
 
 class EndpointHealthView(Struct, rename="camel", kw_only=True):
-    """How an endpoint does. `since` is when that began, `nextAttemptAt` when it is called next, null where it is not.
+    """An endpoint's health.
 
-    `waiting` are deliveries that have not arrived, `retrying` those of them that have failed before; 1000 is "or more".
+    `since` is when this state began, `nextAttemptAt` when the next attempt is due, or null. `waiting` counts pending
+    deliveries, `retrying` those of them that failed before; 1000 means 1000 or more.
     """
 
     state: EndpointState

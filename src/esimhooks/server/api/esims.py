@@ -37,7 +37,7 @@ from esimhooks.vocabulary.statuses import EsimStatus
 
 
 class RequeryView(Struct, rename="camel"):
-    """What a requery brought: the eSIM as it is now, and the events raised."""
+    """The eSIM after a requery, and the events raised."""
 
     outcome: UpdateOutcome
     events: list[str]

@@ -37,7 +37,7 @@ EventView = msgspec.Raw
 
 
 class ResendBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The endpoint to send to; without one, all that are enabled and subscribed to the event's type."""
+    """The endpoint to send to; by default all that are enabled and subscribed."""
 
     endpoint: Annotated[str, Meta(max_length=64)] | None = None
 
@@ -46,7 +46,7 @@ TO_ALL = ResendBody()
 
 
 class ResentView(Struct, rename="camel"):
-    """The deliveries that are sent now; those that were pending already are not among them."""
+    """The deliveries that are sent now, without those that were already pending."""
 
     event: str
     deliveries: list[str]
@@ -121,7 +121,7 @@ POSITIONS = {event: f"{position:02}" for position, event in enumerate(EventType)
 
 
 class EventTypeRow(Struct, rename="camel"):
-    """One event type: its name, what it means and where its JSON Schema is."""
+    """One event type: its name, meaning and JSON Schema."""
 
     event: EventType
     meaning: str
@@ -174,9 +174,9 @@ def _url(event: EventType) -> str:
 
 
 class TestEventBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """Which event, of a test eSIM that is made for it, or of `esim`, one of the account's.
+    """Which event to raise, of a new test eSIM or of `esim`, one of the account's.
 
-    `data` are fields of the eSIM as they are after the event; the others follow by the rules.
+    `data` sets fields of the eSIM as they are after the event; dependent fields follow.
     """
 
     __test__ = False

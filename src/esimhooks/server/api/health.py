@@ -17,7 +17,7 @@ from esimhooks.server.runtime.health import Health
 
 
 class HealthView(Struct):
-    """`ok`; anything else is an error answer."""
+    """`ok`; anything else is an error."""
 
     status: str = "ok"
 

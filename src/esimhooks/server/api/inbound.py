@@ -39,7 +39,7 @@ AS_DATA = {"x-content-type-options": "nosniff", "content-security-policy": "sand
 
 
 class UpdatesBody(Struct, forbid_unknown_fields=True, rename="camel"):
-    """Up to 1 000 updates; `account` and `mode` count for those that do not say it themselves."""
+    """Up to 1 000 updates; `account` and `mode` apply to those without their own."""
 
     updates: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MAX_UPDATES)]
     account: Text | None = None
@@ -47,7 +47,7 @@ class UpdatesBody(Struct, forbid_unknown_fields=True, rename="camel"):
 
 
 class UpdateResult(Struct, rename="camel", omit_defaults=True):
-    """What became of one update, or of a notification with several; `results` then has each."""
+    """The outcome of one update, or of a notification with several, each of which is in `results`."""
 
     outcome: UpdateOutcome
     esim: str | None = None
@@ -57,13 +57,13 @@ class UpdateResult(Struct, rename="camel", omit_defaults=True):
 
 
 class UpdatesView(Struct):
-    """One result for each update, in their order."""
+    """One result per update, in the same order."""
 
     results: list[UpdateResult]
 
 
 class StoredUpdatesView(Struct):
-    """The notification of each update, in their order: what became of it stands at `/v1/notifications/{id}`."""
+    """One notification id per update, in the same order; `/v1/notifications/{id}` shows the outcome."""
 
     notifications: list[str]
 

@@ -32,7 +32,7 @@ SearchText = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE
 
 
 class RecoverBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """What to send again: events raised from `from` to before `to` (default: now), by what became of them.
+    """Which events to send again: those raised from `from` until before `to` (default: now), by status.
 
     `never` are events without a delivery to the endpoint. With `dryRun` they are only counted.
     """
@@ -46,16 +46,17 @@ class RecoverBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=Tr
 
 
 class CountView(Struct, rename="camel"):
-    """What a recovery would send again, and what there is of each kind."""
+    """How many events a recovery would send, in total and by status."""
 
     total: int
     by_status: dict[Missed, int]
 
 
 class RecoveryView(Struct, rename="camel", kw_only=True):
-    """A recovery: `total` were counted when it began, `sent` of them are on their way; `finishedAt` null while it runs.
+    """A recovery.
 
-    Of the events `seen`, `failed` could not be sent again; `problem` says why the last of these could not.
+    `total` were counted at its start, `seen` were processed, `sent` were queued and `failed` could not be; `problem`
+    says why the last one failed. `finishedAt` is null while it runs.
     """
 
     id: str
@@ -73,7 +74,7 @@ class RecoveryView(Struct, rename="camel", kw_only=True):
 
 
 class RequeryBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """Which eSIMs to refresh, as the list of eSIMs is narrowed; by default all. With `dryRun` only counted."""
+    """Which eSIMs to refresh, by the filters of the list; by default all. With `dryRun` they are only counted."""
 
     status: EsimStatus | None = None
     iccid: SearchText | None = None
@@ -86,15 +87,16 @@ ALL_ESIMS = RequeryBody()
 
 
 class MatchedView(Struct, rename="camel"):
-    """How many eSIMs would be read: those that fit and that a provider has allocated."""
+    """How many eSIMs would be refreshed: those that match and that a provider has allocated."""
 
     matched: int
 
 
 class BulkRequeryView(Struct, rename="camel", kw_only=True):
-    """A requery: `matched` eSIMs when it began, `done` of them, of which `changed` had something new, `failed` no answer.
+    """A requery.
 
-    `problem` says why the last of those failed, or what is waited for; `finishedAt` is null while it runs.
+    `matched` were counted at its start, `done` were queried, `changed` had changes, `failed` got no answer; `problem`
+    says why the last one failed, or what it is waiting for. `finishedAt` is null while it runs.
     """
 
     id: str

@@ -60,7 +60,7 @@ class KeyBody(_NewKey, forbid_unknown_fields=True, rename="camel", kw_only=True)
 
 
 class OperatorKeyPatch(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """What is changed of an operator's key: null lets it be used from everywhere, or without end."""
+    """Fields to change; null removes the restriction."""
 
     name: Name | UnsetType = UNSET
     allowed_ips: AllowedIps | UnsetType | None = UNSET
@@ -74,7 +74,7 @@ class KeyPatch(OperatorKeyPatch, forbid_unknown_fields=True, rename="camel", kw_
 
 
 class OperatorKeyView(Struct, rename="camel", kw_only=True):
-    """An operator's key as it is shown; never its secret part."""
+    """An operator's key, without its secret part."""
 
     id: str
     name: str
@@ -87,20 +87,20 @@ class OperatorKeyView(Struct, rename="camel", kw_only=True):
 
 
 class MadeOperatorKeyView(OperatorKeyView, rename="camel", kw_only=True):
-    """A new key of an operator; `key` is shown this once."""
+    """A new operator key; `key` is shown only here."""
 
     key: str
 
 
 class KeyView(OperatorKeyView, rename="camel", kw_only=True):
-    """A key of an account as it is shown; never its secret part."""
+    """An account's key, without its secret part."""
 
     mode: Mode
     endpoint_id: str | None
 
 
 class OwnedEndpoint(Struct, rename="camel"):
-    """The endpoint of a key with a webhook URL; the secret is shown this once."""
+    """The key's own endpoint, with its secret."""
 
     id: str
     url: str
@@ -108,13 +108,13 @@ class OwnedEndpoint(Struct, rename="camel"):
 
 
 class ChangedKeyView(KeyView, rename="camel", kw_only=True):
-    """A key after its change; `endpoint` where the change made one."""
+    """The changed key; `endpoint` if the change created one."""
 
     endpoint: OwnedEndpoint | None
 
 
 class MadeKeyView(ChangedKeyView, rename="camel", kw_only=True):
-    """A new key; `key` is shown this once."""
+    """A new key; `key` is shown only here."""
 
     key: str
 

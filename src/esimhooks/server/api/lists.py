@@ -21,9 +21,9 @@ NameCursor = Annotated[str, Meta(max_length=128, description="`nextCursor` of th
 
 
 class Listed(Struct, Generic[View], frozen=True, rename="camel", omit_defaults=True):
-    """One page of a list; `nextCursor` null at its end.
+    """One page of a list; `nextCursor` is null on the last one.
 
-    `unreadable` stands there only where rows of this page cannot be decrypted: it names them, and `data` leaves them out.
+    `unreadable`, if present, names rows that cannot be decrypted and are missing from `data`.
     """
 
     data: list[View]

@@ -21,7 +21,7 @@ from esimhooks.server.store.database import Session
 
 
 class NotificationView(Struct, rename="camel", kw_only=True):
-    """A journal entry as it is listed. `source` is a provider's name, or `updates`."""
+    """A journal entry. `source` is a provider's name, or `updates`."""
 
     id: str
     source: str
@@ -33,7 +33,7 @@ class NotificationView(Struct, rename="camel", kw_only=True):
 
 
 class UpdateResultView(Struct, rename="camel"):
-    """What became of one update of a notification."""
+    """The outcome of one update of a notification."""
 
     outcome: UpdateOutcome
     esim: str | None
@@ -42,7 +42,7 @@ class UpdateResultView(Struct, rename="camel"):
 
 
 class NotificationWithBody(NotificationView, rename="camel", kw_only=True):
-    """A journal entry with what came in; a body that is no UTF-8 is shown as base64."""
+    """A journal entry with the raw request; a body that is not UTF-8 is in base64."""
 
     method: str
     query: str

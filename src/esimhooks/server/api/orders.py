@@ -33,7 +33,7 @@ MAX_ORDER = 1000
 
 
 class OrderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """What an operator says of an order that it placed with a provider; with `esim` it tops up that eSIM."""
+    """An order that you placed with a provider; with `esim` it tops up that eSIM."""
 
     account: Text
     mode: Mode
@@ -57,7 +57,7 @@ class OrderedEsim(Struct, rename="camel"):
 
 
 class OrderView(Struct, rename="camel", kw_only=True):
-    """An order as it is listed."""
+    """An order."""
 
     id: str
     account: str
@@ -74,7 +74,10 @@ class OrderView(Struct, rename="camel", kw_only=True):
 
 
 class OrderWithEsims(OrderView, rename="camel", kw_only=True, omit_defaults=True):
-    """An order with its eSIMs, or the one that it tops up; `unreadable` names those that cannot be decrypted, where there are such."""
+    """An order with its eSIMs, or the one that it tops up.
+
+    `unreadable`, if present, names eSIMs that cannot be decrypted.
+    """
 
     esims: list[OrderedEsim]
     unreadable: list[str] = []

@@ -39,7 +39,7 @@ Colour = Annotated[str, Meta(pattern=rf"^#[0-9a-fA-F]{{6}}{END}")]
 
 
 class PortalLinkBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """Whom to let in, and how. `expiresIn` is in seconds; `frame` is for a frame in a page of the operator's."""
+    """Who is let in, and how. `expiresIn` is in seconds; `frame` is for a frame in your own page."""
 
     mode: Mode
     role: PortalRole = PortalRole.MANAGE
@@ -49,14 +49,14 @@ class PortalLinkBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only
 
 
 class PortalLinkView(Struct, rename="camel"):
-    """A link. It signs in once, whoever opens it; it is shown this once."""
+    """A link that signs in once, whoever opens it; it is shown only here."""
 
     url: str
     expires_at: str
 
 
 class PortalSessionView(Struct, rename="camel", kw_only=True):
-    """A session that a link began."""
+    """A session started by a link."""
 
     id: str
     mode: Mode
@@ -67,7 +67,7 @@ class PortalSessionView(Struct, rename="camel", kw_only=True):
 
 
 class BrandingBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """How pages look. An absent member is left as it is, null leaves it to the installation, and then to us."""
+    """Branding to change. Absent fields stay, null resets a field to the installation's value or the default."""
 
     name: Name | UnsetType | None = UNSET
     accent: Colour | UnsetType | None = UNSET
@@ -77,7 +77,7 @@ class BrandingBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
 
 
 class BrandingView(Struct, rename="camel", kw_only=True):
-    """How pages look."""
+    """Branding of the pages."""
 
     name: str | None
     accent: str | None

@@ -18,7 +18,7 @@ log = get_logger("web")
 
 
 class Problem(Struct, omit_defaults=True):
-    """The body of every error answer. `code` is stable; `errors` names the bad fields by JSON pointer."""
+    """The body of every error. `code` is stable; `errors` names invalid fields by JSON pointer."""
 
     type: str
     title: str

@@ -33,7 +33,7 @@ MAX_OVERLAP_S = 30 * DAY_S
 
 
 class ProviderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """How to reach a provider. `settings` are those of its kind."""
+    """How to reach a provider. `settings` depend on its kind."""
 
     kind: Text
     base_url: Url | None = None
@@ -42,7 +42,7 @@ class ProviderBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
 
 
 class TokenRotationBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """How many seconds the old address still works: a day by default, 0 after a leak."""
+    """How many seconds the old URL still works: a day by default, 0 after a leak."""
 
     expire_old_in: Annotated[int, Meta(ge=0, le=MAX_OVERLAP_S)] = DAY_S
 
@@ -51,7 +51,10 @@ DEFAULT_ROTATION = TokenRotationBody()
 
 
 class ProviderHealthView(Struct, frozen=True, rename="camel", kw_only=True):
-    """How a provider does. Counts are of the last 24 hours, up to 1000; `backlog` is what waits to be evaluated."""
+    """A provider's health.
+
+    Counts cover the last 24 hours, up to 1000; `backlog` counts notifications waiting to be applied.
+    """
 
     state: ProviderState
     since: str | None
@@ -64,9 +67,10 @@ class ProviderHealthView(Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class ProviderView(Struct, rename="camel", kw_only=True):
-    """A provider as it is shown; of its credentials only which are set.
+    """A provider.
 
-    `oldInboundUrl` is the address before the last rotation, while it works: until `oldInboundUrlExpiresAt`.
+    `credentialsSet` names its credentials, which are never shown. `oldInboundUrl` is the previous URL, while it works:
+    until `oldInboundUrlExpiresAt`.
     """
 
     name: str
@@ -192,7 +196,7 @@ MAX_TRIED = 500
 
 
 class DryRunBody(Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """A document, TOML or an object, and how many of the newest notifications it is tried on."""
+    """A document, as TOML or object, and how many recent notifications to try it on."""
 
     document: str | dict[str, Any] | None = None
     last: Annotated[int, Meta(ge=1, le=MAX_TRIED)] = 100
@@ -202,7 +206,7 @@ STORED_DOCUMENT = DryRunBody()
 
 
 class OutcomeView(Struct, rename="camel", kw_only=True, omit_defaults=True):
-    """What a notification becomes: updates by the names of the document's `set`, volumes in bytes."""
+    """What a notification becomes: updates with the names of the document's `set`, volumes in bytes."""
 
     outcome: str
     updates: list[dict[str, Any]] = []
@@ -213,7 +217,7 @@ class OutcomeView(Struct, rename="camel", kw_only=True, omit_defaults=True):
 
 
 class TriedView(Struct, rename="camel", kw_only=True):
-    """One notification: `outcome` is the journal's, `before` what the stored provider makes of it, `after` the document."""
+    """One notification: `outcome` as in the journal, `before` with the stored document, `after` with the new one."""
 
     notification: str
     received_at: str
@@ -225,7 +229,7 @@ class TriedView(Struct, rename="camel", kw_only=True):
 
 
 class DryRunView(Struct, rename="camel", kw_only=True):
-    """How many notifications were tried, how many become something else, and each, the newest first."""
+    """How many notifications were tried, how many changed, and each of them, newest first."""
 
     tried: int
     changed: int
@@ -233,7 +237,7 @@ class DryRunView(Struct, rename="camel", kw_only=True):
 
 
 class DocumentView(Struct, rename="camel", kw_only=True):
-    """One version of a document; `difference` is what changed since the version before, as a unified diff."""
+    """One version of a document; `difference` is a unified diff against the previous version."""
 
     version: int
     created_at: str

@@ -38,10 +38,7 @@ class TracedEsimView(Struct, rename="camel", kw_only=True):
 
 
 class TracedEventView(Struct, rename="camel", kw_only=True):
-    """An event: what it says of statuses, plan and top-up, and the names of the fields that changed.
-
-    `traceparent` is W3C Trace Context.
-    """
+    """An event: statuses, plan, top-up, and the names of changed fields. `traceparent` is W3C Trace Context."""
 
     id: str
     type: str
@@ -59,7 +56,7 @@ class TracedEventView(Struct, rename="camel", kw_only=True):
 
 
 class TracedAttemptView(Struct, rename="camel", kw_only=True):
-    """One HTTP exchange; what the receiver answered stands in the delivery."""
+    """One HTTP exchange; the receiver's answer is in the delivery."""
 
     id: str
     number: int
@@ -86,8 +83,8 @@ class TracedDeliveryView(Struct, rename="camel", kw_only=True):
 class TraceView(Struct, rename="camel", kw_only=True, omit_defaults=True):
     """The chain around an id, each part newest first; each row names the one before it.
 
-    `account` is null for a notification that concerns nobody yet; `truncated`: there is more than is shown.
-    `unreadable` stands there only where rows cannot be decrypted: it names them, and the parts leave them out.
+    `account` is null for a notification that concerns nobody yet. If `truncated`, there is more than is shown.
+    `unreadable`, if present, names rows that cannot be decrypted and are left out.
     """
 
     id: str

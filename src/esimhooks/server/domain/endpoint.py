@@ -61,13 +61,13 @@ class Tenant(Struct, frozen=True):
 
 
 class EndpointConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    """What an endpoint is configured with: sent by its merchant, stored, shown, and used by the dispatcher.
+    """The configuration of an endpoint.
 
-    `eventTypes` null means all, and `filter` is an expression over the event (JMESPath) that must hold besides. `retrySchedule` are the seconds before each attempt. `rateLimit` is requests a second over
-    all nodes, null for none; with `ordering` "esim" the deliveries of an eSIM wait for each other. `headers` are sent with
-    every request besides ours. `signatureProfile` adds signatures to the standard one; `redactCredentials` leaves
-    activation codes and the addresses of their pictures out of what is sent. `caCertificate` are up to five certificates
-    of authorities (PEM) that may vouch for the receiver beside those of the system.
+    `eventTypes` null means all eSIM events, and `filter` (JMESPath) must also match. `retrySchedule` is the seconds before each
+    attempt, `timeout` the seconds to answer. `maxInFlight` limits concurrent requests, `rateLimit` requests per second over all
+    nodes. With `ordering` "esim", events of one eSIM are delivered in order. `headers` are sent with every request.
+    `signatureProfile` adds signatures to the standard one. `redactCredentials` leaves out activation codes and QR URLs.
+    `caCertificate` has up to five CA certificates (PEM) to trust in addition to the system's.
     """
 
     url: Url
