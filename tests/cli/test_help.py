@@ -32,7 +32,7 @@ def test_help_is_whole_and_in_words_of_ours() -> None:
     assert {path: found for path, text in shown.items() if (found := FOREIGN.findall(text))} == {}
     assert "esimhooks events show [OPTIONS] ID" in shown["esimhooks events show"]
     assert "esimhooks verify [OPTIONS] [FILE]" in shown["esimhooks verify"]
-    assert re.search(r"--account ACC +Whose keys\.  \[required\]", shown["esimhooks keys list"])
+    assert re.search(r"--account ACC +Account of the keys\.  \[required\]", shown["esimhooks keys list"])
     assert "1 to 100" in shown["esimhooks deliveries list"]
 
 

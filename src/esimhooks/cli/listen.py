@@ -67,7 +67,7 @@ def listen(  # noqa: PLR0913 - the options of a command
     ] = 0,
     account: Account = None,
     mode: InMode = None,
-    in_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    in_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Show webhooks as they arrive on this machine.
 

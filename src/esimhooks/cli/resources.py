@@ -43,7 +43,7 @@ TYPE = Setting("type", "Only of this type, such as esim.activated.", metavar="T"
 FROM = Setting("from", "Not before this time, such as 2026-11-23T10:00:00Z.", metavar="TIME")
 TO = Setting("to", "Before this time, such as 2026-11-24T10:00:00Z.", metavar="TIME")
 SPAN = (FROM, TO)
-OWNER = Needed("account", "Whose keys.", metavar="ACC")
+OWNER = Needed("account", "Account of the keys.", metavar="ACC")
 LIMITS = (
     Repeated("allowedIps", "Address or network that may use it; repeatable.", flag="--allowed-ip", metavar="CIDR"),
     Setting("expiresAt", "When it expires, such as 2027-11-23T10:00:00Z.", metavar="TIME"),
@@ -76,23 +76,30 @@ ENDPOINT = (
 SECRET = Setting("secret", "Secret that the receiver already has; - to enter it.", metavar="WHSEC", parse=secret)
 PROVIDER = (
     Needed(
-        "kind", "Such as esimaccess; `esimhooks providers kinds` lists them.", metavar="KIND", words=(*KINDS, *SHIPPED)
+        "kind",
+        "Kind, such as esimaccess; `esimhooks providers kinds` lists them.",
+        metavar="KIND",
+        words=(*KINDS, *SHIPPED),
     ),
     Setting("baseUrl", "URL of its API, if not the default.", metavar="URL"),
     Repeated(
         "credentials",
-        "Without a value you are asked for it; repeatable.",
+        "Credential; without a value you are asked for it; repeatable.",
         flag="--credential",
         metavar="NAME[=VALUE]",
         parse=credentials,
     ),
     Repeated(
-        "settings", "Such as confirm=terminal; repeatable.", flag="--setting", metavar="NAME=VALUE", parse=json_values
+        "settings",
+        "Setting of its kind, such as confirm=terminal; repeatable.",
+        flag="--setting",
+        metavar="NAME=VALUE",
+        parse=json_values,
     ),
 )
 ORDER = (
     Needed("account", "Account of the eSIMs.", metavar="ACC"),
-    Needed("mode", "Live or test", Mode),
+    Needed("mode", "Mode", Mode),
     Needed("provider", "Name of the provider.", metavar="NAME"),
     Needed("transactionId", "Your reference for the order."),
     Setting("orderNo", "The provider's order number."),
@@ -136,7 +143,7 @@ RESOURCES = (
              title="new account"),
         Verb("update", "PATCH /v1/accounts/{id}", "Change an account's name or quotas.",
              (Setting("name", "Its new name.", metavar="NAME"),
-             Repeated("quotas", "Such as endpoints=80, null for the default; repeatable.", flag="--quota",
+             Repeated("quotas", "Quota, such as endpoints=80, null for the default; repeatable.", flag="--quota",
                       metavar="NAME=N", parse=json_values))),
         Verb("delete", "DELETE /v1/accounts/{id}",
              "Delete an account: with its keys, endpoints, orders and eSIMs. Pending deliveries are cancelled.",
@@ -161,7 +168,7 @@ RESOURCES = (
              columns="id mode role name lastUsedAt:used createdAt:age expiresAt:expires endpointId:endpoint"),
         Verb("create", "POST /v1/accounts/{account}/keys",
              "Create a key, optionally with an endpoint; the key is shown only once.", (OWNER,
-             Needed("mode", "Live or test", Mode), Needed("name", "Its name.", metavar="NAME"),
+             Needed("mode", "Mode", Mode), Needed("name", "Its name.", metavar="NAME"),
              ROLE, *KEY), title="new key, shown only once"),
         Verb("update", "PATCH /v1/accounts/{account}/keys/{id}", "Change a key.",
              (OWNER, NAME, *KEY)),
@@ -193,7 +200,7 @@ RESOURCES = (
     )),
     Resource("portal", "Links that sign merchants in to the dashboard, for operators.", (
         Verb("link", "POST /v1/accounts/{account}/portal-links", "Create a link that signs somebody in once, without a key.",
-             (PAGES_OF, Needed("mode", "Live or test", Mode),
+             (PAGES_OF, Needed("mode", "Mode", Mode),
              Setting("role", "view or manage.", words=("view", "manage")),
              Setting("page", "Page to open, such as /deliveries.", metavar="PATH"),
              Setting("expiresIn", "Seconds until it expires, 60-86400.", int, metavar="S", minimum=60, maximum=86_400),
@@ -272,7 +279,7 @@ RESOURCES = (
         OfTenant("test", "POST /v1/endpoints/{id}/test", "Send an example event to an endpoint, in mode test.",
              (Setting("event", "Event type to send", EventType, default=EventType.ACTIVATED),), title="sent"),
         OfTenant("test-filter", "POST /v1/endpoints/test-filter", "Try a filter on recent events; nothing is sent.",
-             (Needed("filter", "Such as data.packageCode == 'EU1'.", metavar="JMESPATH"),
+             (Needed("filter", "Filter to try, such as data.packageCode == 'EU1'.", metavar="JMESPATH"),
              Repeated("eventTypes", "Only of this type; repeatable.", flag="--event-type", metavar="T", words=EVENTS),
              Setting("last", "Number of recent events, 1-100.", int, default=100, minimum=1, maximum=100)),
              rows="events", columns="passes event timestamp:age esim id"),
@@ -317,8 +324,8 @@ RESOURCES = (
     )),
     Resource("notifications", "The journal of what providers sent, for operators.", (
         Verb("list", "GET /v1/notifications", "List notifications of all providers, newest first.",
-             (Setting("source", "A provider's name, or updates.", metavar="NAME"),
-             Setting("outcome", "Such as applied or invalid.", metavar="OUTCOME"),
+             (Setting("source", "Only those from this provider, or updates.", metavar="NAME"),
+             Setting("outcome", "Only those with this outcome, such as applied.", metavar="OUTCOME"),
              Setting("esim", "Only those about this eSIM.", metavar="ID"), ICCID, TRANSACTION, ORDER_NO, *SPAN),
              columns="id outcome receivedAt:age source kind detail esim"),
         Verb("show", "GET /v1/notifications/{id}", "Show a notification as it was received."),
@@ -327,8 +334,8 @@ RESOURCES = (
     )),
     Resource("audit", "The audit log.", (
         OfTenant("list", "GET /v1/audit", "List changes, newest first; --json includes the values.",
-             (Setting("actor", "A key's id, or operator, merchant or system.", metavar="WHO"),
-             Setting("action", "Such as endpoint.change.", metavar="WORD"),
+             (Setting("actor", "Only changes by this key's id, or by operator, merchant or system.", metavar="WHO"),
+             Setting("action", "Only this kind of change, such as endpoint.change.", metavar="WORD"),
              Setting("subject", "Only changes of the object with this id.", metavar="ID"), *SPAN),
              columns="at:age action subject actor.kind:by changes:changed actor.name:key address:from account"),
     )),

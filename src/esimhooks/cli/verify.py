@@ -16,7 +16,7 @@ from esimhooks.cli.options import content_of, file_text
 
 
 def verify(
-    body: Annotated[str, typer.Argument(metavar="FILE", help="The body as it came; - for standard input.")] = "-",
+    body: Annotated[str, typer.Argument(metavar="FILE", help="The raw body; - for standard input.")] = "-",
     *,
     secret: Annotated[
         str,
@@ -30,7 +30,7 @@ def verify(
     header: Annotated[
         list[str] | None, typer.Option("-H", "--header", metavar="'NAME: VALUE'", help="A header; repeatable.")
     ] = None,
-    headers: Annotated[Path | None, typer.Option("--headers", help="A file with one header a line.")] = None,
+    headers: Annotated[Path | None, typer.Option("--headers", help="A file with one header per line.")] = None,
     at: Annotated[
         int | None, typer.Option("--at", help="Check the timestamp as of this Unix time, instead of now.")
     ] = None,
