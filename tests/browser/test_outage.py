@@ -77,7 +77,7 @@ async def test_the_operators_first_page_shows_what_failed_since_when_why_for_who
         "test",
         "For ",
         "The receiver failed (500).",
-        "Look into its log",
+        "Look at its log",
         "deliveries wait, the oldest for",
         "next attempt in",
     ):

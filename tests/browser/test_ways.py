@@ -41,7 +41,7 @@ async def test_the_first_run_leads_to_a_delivered_webhook_in_six_clicks(person: 
     await receiver.wait_for(1)
     await expect(person.page.locator("td .pill")).to_have_text("delivered")
     await person.page.locator("td a").first.click()
-    await expect(person.page.locator(".advice")).to_contain_text("The receiver took the event (200)")
+    await expect(person.page.locator(".advice")).to_contain_text("The receiver accepted the event (200)")
     assert person.clicks == 6
 
 
@@ -52,7 +52,7 @@ async def test_a_failed_delivery_is_found_understood_and_sent_again(
     await person.sign_in(history.key)
     await person.page.get_by_role("region").or_(person.page.locator("section")).first.wait_for()
     await person.page.locator("section", has_text="Latest given up").get_by_role("link").first.click()
-    await expect(person.page.locator(".advice")).to_contain_text("gone (410)")
+    await expect(person.page.locator(".advice")).to_contain_text("410 (gone)")
     await expect(person.page.locator("pre").nth(1)).to_contain_text("this shop has closed")
     await person.page.get_by_text("As curl, without a signature").click()
     await expect(person.page.locator("#curl")).to_contain_text(f"webhook-id: {history.event[:4]}")
@@ -78,7 +78,7 @@ async def test_a_delivery_is_followed_from_failure_to_retry_to_arrival(
     await second_attempt(operator, query)
     await person.page.reload()
     await expect(person.page.locator("h1")).to_contain_text("retrying")
-    await expect(person.page.locator(".advice")).to_contain_text("The receiver failed (503). Look into its log")
+    await expect(person.page.locator(".advice")).to_contain_text("The receiver failed (503). Look at its log")
     await expect(person.page.get_by_text("Attempt 2")).to_be_visible()
     await expect(person.page.locator(".facts", has_text="Next attempt")).to_contain_text(re.compile("in |now|ago"))
     await person.picture("way-pending")
@@ -87,7 +87,7 @@ async def test_a_delivery_is_followed_from_failure_to_retry_to_arrival(
     await first_delivery(operator, query, "delivered")
     await person.page.reload()
     await expect(person.page.locator("h1")).to_contain_text("delivered")
-    await expect(person.page.locator(".advice")).to_contain_text("The receiver took the event (200)")
+    await expect(person.page.locator(".advice")).to_contain_text("The receiver accepted the event (200)")
     assert await person.page.locator(".attempt").count() >= 3
     await person.picture("way-arrived")
 

@@ -191,7 +191,7 @@ async def test_a_delivery_is_followed_from_failure_to_arrival(
         assert status == 200, text
         assert "<script>alert" not in text, path
     _, text = await browser.get(f"/deliveries/{delivery}")
-    assert "gone (410)" in text
+    assert "410 (gone)" in text
     assert (await browser.post(f"/deliveries/{delivery}/retry"))[0] == 200
 
 

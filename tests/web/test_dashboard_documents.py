@@ -25,7 +25,7 @@ async def test_a_document_is_tried_on_what_came_in_and_nothing_changes(browser: 
     status, page = await browser.post(PAGE, document=DOCUMENT.replace("state", "mode").replace("\n", "\r\n"))
 
     assert status == 200
-    assert "1 of 1 differently" in page
+    assert "1 of 1 differ" in page
     assert "status=IN_USE" in page
     assert HOSTILE not in page
     assert (await operator.get("/v1/providers/upstream/documents"))["data"][0]["version"] == 1
