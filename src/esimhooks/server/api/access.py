@@ -121,7 +121,7 @@ def check_rate_limit(request: Request, lookup: str) -> RateLimitState | None:
 
 
 def record_refusal(request: Request, error: Exception) -> None:
-    """RateLimitState who was refused with the request, for `audit_refusal`; what a role forbids is counted here."""
+    """Store who was refused with the request, for `audit_refusal`; what a role forbids is counted here."""
     if not isinstance(error, KeyRefused):
         return
     request.refused = error

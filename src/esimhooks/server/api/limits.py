@@ -177,7 +177,7 @@ class LoginThrottle:
             ) from None
 
     def note(self, what: RefusalKind, address: str) -> None:
-        """RateLimitState a trace of what was refused."""
+        """Leave a trace of what was refused."""
         self._refusals.note(what, network_of(address))
 
     def is_audit_due(self, key: Hashable, address: str) -> bool:

@@ -84,7 +84,7 @@ class Signature(Struct, frozen=True, kw_only=True):
     returns: Any
 
     async def read(self, request: Request) -> None:
-        """RateLimitState the arguments in `request.values`. Raises `Refused` for what is not exactly as declared."""
+        """Store the arguments in `request.values`. Raises `Refused` for what is not exactly as declared."""
         self.read_path(request)
         if self.allowed or request.raw_query:
             self._read_query(request)
@@ -96,7 +96,7 @@ class Signature(Struct, frozen=True, kw_only=True):
             self._read_body(body, request)
 
     def read_path(self, request: Request) -> None:
-        """RateLimitState the parts of the path in `request.values`. Raises `Refused` (404) for an id of another kind."""
+        """Store the parts of the path in `request.values`. Raises `Refused` (404) for an id of another kind."""
         for name, converter in self.in_path.items():
             if (text := request.path_params.get(name)) is not None:
                 request.values[name] = text if converter is None else converter.convert(text)
