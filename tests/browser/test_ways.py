@@ -194,7 +194,7 @@ async def test_an_endpoint_that_is_gone_is_enabled_edited_tried_and_disabled(
     await person.open(f"/endpoints/{history.endpoint}")
     await person.picture("way-endpoint")
     await person.confirm("Disable")
-    await expect(person.page.locator(".trouble")).to_contain_text("switched off")
+    await expect(person.page.locator(".trouble")).to_contain_text("was disabled manually")
 
 
 async def test_a_form_that_cannot_be_right_says_what_was_expected(
