@@ -147,7 +147,7 @@ def test_lines_of_libraries_have_the_form_of_ours() -> None:
     broke, got = [json.loads(line) for line in lines]
 
     def head(line: dict[str, Any]) -> list[object]:
-        return [line["level"], line["room"], line["event"], line["exception"][0]["error"]]
+        return [line["level"], line["component"], line["event"], line["exception"][0]["error"]]
 
     assert head(broke) == ["error", "before", "broke", "KeyError: '...'"]
     assert broke["status"] == 3
@@ -168,7 +168,7 @@ def test_a_line_that_cannot_be_made_does_not_fail_for_whoever_wrote_it() -> None
 def test_a_line_that_cannot_be_written_does_not_fail_for_whoever_wrote_it() -> None:
     program = (
         "import os, sys\nfrom esimhooks.server.observe import log\nlog.configure(log_format='json', level='info')\n"
-        "logger = log.get_logger('room')\n"
+        "logger = log.get_logger('intake')\n"
         "kept, sys.stderr = sys.stderr, open(os.devnull, 'w')\nsys.stderr.close()\nlogger.warning('lost')\n"
         "sys.stderr = kept\nlogger.warning('written')\n"
         "reader, writer = os.pipe()\nos.close(reader)\nos.dup2(writer, 2)\nlogger.warning('lost')\n"

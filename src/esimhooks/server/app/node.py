@@ -1,4 +1,4 @@
-"""The composition root: settings come in, a running node goes out. Only `app` knows every room."""
+"""The composition root: settings come in, a running node goes out. Only `app` imports every package."""
 
 import asyncio
 import socket

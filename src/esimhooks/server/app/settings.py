@@ -2,7 +2,7 @@
 
 In come the environment (`ESIMHOOKS_PORT`), the TOML file named by `ESIMHOOKS_CONFIG` (`port`) and what the command line
 says; each key is taken from the first that has it, command line before environment before file. Out comes one frozen
-`Settings`. Only `app` and `cli` import this: a room gets its own few values as arguments.
+`Settings`. Only `app` and `cli` import this: the others get their own few values as arguments.
 """
 
 import difflib

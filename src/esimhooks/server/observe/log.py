@@ -41,9 +41,9 @@ def configure(*, log_format: str, level: str) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
-def get_logger(room: str) -> Any:
-    """Return the logger of a room; its lines carry `room`."""
-    logger = structlog.get_logger(room=room)
+def get_logger(name: str) -> Any:
+    """Return the logger of a part of the server; its lines carry the name as `component`."""
+    logger = structlog.get_logger(component=name)
     _loggers.append(logger)
     return logger
 
@@ -71,7 +71,7 @@ class _Libraries(logging.Handler):
         try:
             error = record.exc_info[1] if record.exc_info else None
             more = {"exc_info": error} if error is not None else {}
-            logger = structlog.get_logger(room=record.name)
+            logger = structlog.get_logger(component=record.name)
             logger.log(record.levelno, foreign_text(record.getMessage()), **more)
         except Exception:  # noqa: BLE001 - a line that cannot be made is no reason to fail for whoever wrote it
             self.handleError(record)

@@ -30,7 +30,7 @@ SECRET_PARTS = re.compile(
 )
 PERSONAL_NAMES = re.compile(r"iccid|imsi|msisdn|eid|eids")
 PLAIN_NAMES = frozenset(
-    {"event", "level", "room", "timestamp", "event_type", "outcome", "delivery_status", "loop", "rate_limit_key"}
+    {"event", "level", "component", "timestamp", "event_type", "outcome", "delivery_status", "loop", "rate_limit_key"}
 )
 """Constants of this program; besides them everything that ends with `_id`, which holds ids of our own."""
 

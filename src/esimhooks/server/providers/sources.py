@@ -1,7 +1,7 @@
 """The addresses that a provider's notifications may come from.
 
 An address list of the settings and a peer come in; `Refused` goes out where the peer is not on the list. Taking
-trusted proxies off the peer is the web room's work.
+trusted proxies off the peer is the work of `app`.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The connection to PostgreSQL: a pool, sessions and transactions.
 
-Everything else in this room takes a `Session` and runs its statements on it. Temporary errors of the driver leave this file
-as `NotNow`, so that nothing outside the room needs to know the driver.
+Everything else in `store` takes a `Session` and runs its statements on it. Temporary errors of the driver leave this file
+as `NotNow`, so that nothing outside needs to know the driver.
 """
 
 import asyncio

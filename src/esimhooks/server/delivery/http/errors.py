@@ -1,4 +1,4 @@
-"""What this room raises: an address that is out of bounds, an answer that is no HTTP, and what a proxy refused."""
+"""What this package raises: an address that is out of bounds, an answer that is no HTTP, and what a proxy refused."""
 
 from esimhooks.server.domain.errors import EsimhooksError
 
