@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, strategies
 from hypothesis import settings as hypothesis_settings
 
 import ast_in_threads
+import law_time
 from api import Api
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
@@ -104,6 +105,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     own = item.get_closest_marker("timeout")
     limit = own.args[0] if own else item.config.getoption("timeout") or item.config.getini("timeout")
     os.environ["TEST_LIMIT_S"] = str(limit)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Have a law end in time."""
+    with law_time.bounded(item):
+        return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell which laws were tried with fewer examples than they should be."""
+    for line in law_time.summary(terminalreporter):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session", autouse=True)
