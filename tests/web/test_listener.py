@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -191,3 +192,48 @@ async def test_one_address_has_only_so_many_connections_and_busy_ones_are_not_gi
         metrics = await scraped(api.url, api.key)
 
     assert metrics['esimhooks_refused_total{what="connection"}'] >= 1
+
+
+@asynccontextmanager
+async def not_reading(api: Api, request: bytes) -> AsyncIterator[socket.socket]:
+    """A connection whose caller asks for much and reads nothing of it."""
+    with socket.socket() as unread:
+        unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        unread.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(unread, ("127.0.0.1", int(api.url.rpartition(":")[2])))
+        await loop.sock_sendall(unread, request)
+        yield unread
+
+
+UNREAD = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n" * 40
+"""Its answers are more than the buffers of two sockets."""
+
+
+async def test_who_reads_no_answers_makes_room_for_others(settings: Settings) -> None:
+    few = settings.model_copy(update={"connections_address": 1})
+    async with (
+        running(few) as node,
+        Api(node.url, node.admin_key) as api,
+        not_reading(api, UNREAD),
+    ):
+
+        async def is_served() -> bool:
+            return (await send_raw(api, LINE + b"connection: close\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+        await eventually(is_served)
+
+
+async def test_a_connection_whose_answers_are_not_read_is_closed(
+    operator: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "IDLE_S", 0.1)
+    async with not_reading(operator, UNREAD) as unread:
+        address = unread.getsockname()
+
+        async def is_closed() -> bool:
+            open_now = psutil.Process(os.getpid()).net_connections("tcp")
+            return not any(one.raddr == address for one in open_now if one.fd != -1)
+
+        assert not await is_closed()
+        await eventually(is_closed)

@@ -28,7 +28,7 @@ MAX_HEADERS = 100
 HEAD_S = 10.0
 """From the first byte of a head to its last."""
 IDLE_S = 30.0
-"""For a connection without a request."""
+"""For a connection without a request, and for one whose caller reads nothing of an answer."""
 SWEEP_EVERY_S = 1.0
 
 
@@ -121,11 +121,38 @@ class Connections:
         return True
 
 
-class GuardedProtocol(HttpToolsProtocol):
-    """A connection of uvicorn's that keeps within the limits. `deadline` (monotonic) is None while a request is worked on.
+class ReadProtocol(HttpToolsProtocol):
+    """A connection of uvicorn's whose caller must read what is answered.
 
-    Subclasses name the `registry` that counts them.
+    `deadline` (monotonic) is None while a request is worked on and its answer is read.
     """
+
+    deadline: float | None = None
+    _is_answering = False
+    _unread_bytes = 0
+
+    def pause_writing(self) -> None:
+        """Wait for the caller to read, which it must in time."""
+        super().pause_writing()
+        self.deadline = monotonic() + IDLE_S
+
+    def resume_writing(self) -> None:
+        """Go on with the answer."""
+        super().resume_writing()
+        self.deadline = None if self._is_answering else monotonic() + IDLE_S
+
+    def _has_unread(self) -> bool:
+        """Return whether there is anything that the caller must still read; it has longer as long as it reads."""
+        before, self._unread_bytes = self._unread_bytes, self.transport.get_write_buffer_size()
+        if self._unread_bytes and not 0 < before <= self._unread_bytes:
+            self.deadline = monotonic() + IDLE_S
+        elif self._unread_bytes:
+            self.transport.abort()  # closing it would wait for the caller to read
+        return self._unread_bytes > 0
+
+
+class GuardedProtocol(ReadProtocol):
+    """A connection that keeps within the limits. Subclasses name the `registry` that counts them."""
 
     registry: ClassVar[Connections]
 
@@ -133,10 +160,9 @@ class GuardedProtocol(HttpToolsProtocol):
         """Take the connection in, or refuse it."""
         super().connection_made(transport)
         self.network = network_of(self.client[0]) if self.client else ""
-        self.deadline: float | None = monotonic() + IDLE_S
+        self.deadline = monotonic() + IDLE_S
         self._refusal: Refusal | None = None
         self._in_head = True
-        self._is_answering = False
         self._head_bytes = 0
         self._bytes_after_head = 0
         self._header_bytes = 0
@@ -198,7 +224,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._is_answering = True
         self._head_bytes = self._bytes_after_head = 0
-        self.deadline = None
+        if not self.flow.write_paused:
+            self.deadline = None
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -227,11 +254,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def expire(self) -> None:
         """Close the connection, whose deadline is over."""
+        if self._has_unread():
+            return
         if self._in_head and self._head_bytes:
             self._refuse(LATE_HEAD)
         else:
             self.transport.close()
-        self.deadline = None
+            self.deadline = None
 
     def _end_parsing(self, refusal: Refusal) -> None:
         self._refusal = refusal
@@ -240,11 +269,11 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Answer, unless an answer is under way, and close."""
         self._refusal = refusal
-        self.deadline = None
         self.registry.note(refusal, self)
         if not self._is_answering:
             self.transport.write(_answer(refusal))
         self.transport.close()
+        self.deadline = monotonic() + IDLE_S if self.transport.get_write_buffer_size() else None
 
 
 def _answer(refusal: Refusal) -> bytes:
