@@ -3,13 +3,16 @@
 CNAME chains end there: what is judged is every address at their end.
 """
 
+import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 
 import pytest
 
+from api import eventually
 from delivery import opened_sockets
 from esimhooks.server.delivery.http.client import Sender
 from esimhooks.server.delivery.http.gate import Gate
@@ -32,8 +35,8 @@ async def sending(gate: Gate, lookup: Lookup) -> AsyncIterator[Sender]:
         await sender.close()
 
 
-async def post(sender: Sender, url: str, *, timeout_s: float = 4.0) -> Outcome:
-    return await sender.send(url, headers={}, body=b"{}", timeout_s=timeout_s)
+async def post(sender: Sender, url: str, *, timeout_s: float = 4.0, owner: str | None = None) -> Outcome:
+    return await sender.send(url, headers={}, body=b"{}", timeout_s=timeout_s, owner=owner)
 
 
 @pytest.mark.parametrize(
@@ -145,3 +148,41 @@ async def test_an_odd_answer_ends_the_attempt_and_is_reported_in_words_of_ours(
     assert got.error
     assert "10.0.0.1" not in got.error
     assert opened_sockets.made == []
+
+
+class NameServers:
+    """Those of `silent*.example.com` answer once `answering` is set, that there is no such name."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answering = threading.Event()
+
+    def __call__(self, host: str) -> Sequence[str]:
+        self.asked.append(host)
+        if not host.startswith("silent"):
+            return ["127.0.0.1"]
+        self.answering.wait()
+        return []
+
+
+async def test_names_of_one_account_that_nobody_answers_for_leave_the_resolver_to_others(receiver: Receiver) -> None:
+    servers = NameServers()
+    async with sending(LOOPBACK, servers) as sender:
+        silent = [
+            asyncio.create_task(post(sender, f"https://silent{number}.example.com/", timeout_s=60, owner="one"))
+            for number in range(100)
+        ]
+
+        async def are_asked() -> bool:
+            return len(servers.asked) >= 8
+
+        await eventually(are_asked)
+        got = await post(sender, receiver.url(host=NAME), owner="another")
+        of_one = await post(sender, "https://silent.example.com/", timeout_s=0.1, owner="one")
+        servers.answering.set()
+        later = await asyncio.gather(*silent)
+
+    assert got.outcome is OutcomeClass.OK
+    assert of_one.outcome is OutcomeClass.INTERNAL  # it had no turn, which says nothing of the receiver
+    assert {one.outcome for one in later} == {OutcomeClass.DNS}
+    assert len(set(servers.asked)) == len(servers.asked) == 101

@@ -48,7 +48,12 @@ async def attempt(job: Job, sender: Sender, *, brand: str, clock: Clock) -> Resu
         if span.traceparent is not None:
             headers = {**headers, "traceparent": span.traceparent}
         outcome = await sender.send(
-            job.target.url, headers=headers, body=body, timeout_s=job.target.timeout_s, ca_pem=job.target.ca_pem
+            job.target.url,
+            headers=headers,
+            body=body,
+            timeout_s=job.target.timeout_s,
+            ca_pem=job.target.ca_pem,
+            owner=job.claimed.account_id,
         )
         span.describe(_outcome_attributes(outcome), failed=outcome.outcome is not OutcomeClass.OK)
     verdict = judge(

@@ -7,7 +7,7 @@ are in flight is up to the caller.
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import NamedTuple
@@ -85,16 +85,23 @@ class Sender:
         self._tls_with = lru_cache(AUTHORITIES_REMEMBERED)(lambda pem: verified_tls(ca_pem=pem))
 
     async def send(
-        self, url: str, *, headers: Mapping[str, str], body: bytes, timeout_s: float, ca_pem: str | None = None
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float,
+        ca_pem: str | None = None,
+        owner: Hashable = None,
     ) -> Outcome:
         """Post `body` and return what came of it, `timeout_s` after the start of the name lookup at the latest.
 
         The body of the answer may take one second more. `ca_pem` are authorities trusted beside the system's for this
-        request; a connection is used again only for the same ones.
+        request; a connection is used again only for the same ones. `owner` is whose share of the name lookups it takes.
         """
         started_at = self._clock()
         began = self._loop.time()
-        exchange = Exchange(plain=False)
+        exchange = Exchange(plain=False, owner=owner)
         try:
             async with asyncio.timeout(timeout_s) as limit:
                 addressed = self._addressed(url)

@@ -1,5 +1,6 @@
 """What is recorded of one attempt while it runs: how far it got, what was dialled, what was refused."""
 
+from collections.abc import Hashable
 from concurrent.futures import Future
 from enum import Enum, auto
 
@@ -17,11 +18,12 @@ class Stage(Enum):
 
 
 class Exchange:
-    """One attempt. `plain` means that there is no TLS, `local` that the name resolves only inside a network."""
+    """One attempt of an `owner`. `plain` means that there is no TLS, `local` that the name resolves only inside a network."""
 
-    __slots__ = ("dialled", "local", "lookup", "plain", "refusal", "stage")
+    __slots__ = ("dialled", "local", "lookup", "owner", "plain", "refusal", "stage")
 
-    def __init__(self, *, plain: bool, local: bool = False) -> None:
+    def __init__(self, *, plain: bool, local: bool = False, owner: Hashable = None) -> None:
+        self.owner = owner
         self.plain = plain
         self.local = local
         self.stage = Stage.CONNECTING

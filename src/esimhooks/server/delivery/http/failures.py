@@ -46,9 +46,7 @@ def explain_timeout(exchange: Exchange, timeout_s: float, *, resolver_trusted: b
         case Stage.HANDSHAKE:
             return OutcomeClass.TLS, f"the TLS handshake was not over {within}"
         case Stage.LOOKUP:
-            waits_for_a_thread = exchange.lookup is not None and not (
-                exchange.lookup.running() or exchange.lookup.done()
-            )
+            waits_for_a_thread = exchange.lookup is None or not (exchange.lookup.running() or exchange.lookup.done())
             if waits_for_a_thread or not resolver_trusted:
                 return OutcomeClass.INTERNAL, f"our name resolver did not answer {within}"
             return OutcomeClass.TIMEOUT, f"the host name was not resolved {within}"

@@ -7,9 +7,11 @@ its owner could choose which answer is used. Nothing is remembered; lookups of o
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
+from weakref import WeakValueDictionary
 
 from esimhooks.server.delivery.http.exchange import Exchange, Stage
 from esimhooks.server.delivery.http.gate import Gate
@@ -18,7 +20,9 @@ Lookup = Callable[[str], Sequence[str]]
 """Returns the addresses of a name, or raises `socket.gaierror`. Runs in a thread of its own, may block."""
 
 THREADS = 64
-"""Name servers that do not answer block a thread for up to half a minute each; others must still get one."""
+"""Name servers that do not answer block a thread for up to half a minute each, also when nobody waits for it any longer."""
+SHARE_OF_OWNER = THREADS // 8
+"""Whoever has many names that are not answered leaves threads to the others."""
 
 TRUSTED_S = 60.0
 """For so long after an answer of any kind our own resolver is taken to work."""
@@ -46,6 +50,12 @@ def _look_up(lookup: Lookup, host: str) -> list[str]:
     return addresses
 
 
+def _end_turn(turn: asyncio.Semaphore, ended: "asyncio.Future[list[str]]") -> None:
+    turn.release()
+    if not ended.cancelled():
+        ended.exception()  # it is for those who wait for the lookup
+
+
 class GuardedResolver:
     """Resolves names. `gate` is None where all names are those of the operator (an egress proxy)."""
 
@@ -54,6 +64,7 @@ class GuardedResolver:
         self._lookup = lookup
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="dns")
         self._running: dict[str, Future[list[str]]] = {}
+        self._turns = WeakValueDictionary[Hashable, asyncio.Semaphore]()
         self._answered_at = float("-inf")
         self._probing = False
 
@@ -68,7 +79,7 @@ class GuardedResolver:
         addresses = list(loopback)
         if not loopback:
             exchange.stage = Stage.LOOKUP
-            exchange.lookup = self._start(host)
+            exchange.lookup = await self._start(host, exchange.owner)
             # Shielded: others may wait for the same answer. The time limit is that of the whole attempt.
             addresses = await asyncio.shield(asyncio.wrap_future(exchange.lookup))
         if self._gate is not None:
@@ -86,11 +97,22 @@ class GuardedResolver:
             self._probing = True
             self._pool.submit(self._probe)
 
-    def _start(self, host: str) -> Future[list[str]]:
+    async def _start(self, host: str, owner: Hashable) -> Future[list[str]]:
+        """Return the lookup of a name, begun once its owner has fewer than its share under way."""
+        if (running := self._under_way(host)) is not None:
+            return running
+        turn = self._turns.setdefault(owner, asyncio.Semaphore(SHARE_OF_OWNER))
+        await turn.acquire()
+        if (running := self._under_way(host)) is not None:
+            turn.release()
+            return running
+        started = self._running[host] = self._pool.submit(self._find, host)
+        asyncio.wrap_future(started).add_done_callback(partial(_end_turn, turn))
+        return started
+
+    def _under_way(self, host: str) -> Future[list[str]] | None:
         running = self._running.get(host)
-        if running is None or running.done():
-            running = self._running[host] = self._pool.submit(self._find, host)
-        return running
+        return None if running is None or running.done() else running
 
     def _find(self, host: str) -> list[str]:
         try:
