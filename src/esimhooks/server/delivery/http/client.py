@@ -31,7 +31,8 @@ from esimhooks.server.observe.log import get_logger
 log = get_logger("sender")
 
 URLS_REMEMBERED = 4096
-AUTHORITIES_REMEMBERED = 1024
+AUTHORITIES_REMEMBERED = 128
+"""Each takes most of a MiB, as it holds those of the system too."""
 
 WITH_RETRY_AFTER = frozenset({429, 503})
 PROXY_PASSWORD_WANTED = 407
@@ -81,8 +82,7 @@ class Sender:
         self._loop = asyncio.get_running_loop()
         # What a text means never changes, so it may be remembered; what a name leads to is never.
         self._addressed = lru_cache(URLS_REMEMBERED)(self._address)
-        # The pool distinguishes connections by the context itself, so there is one for the same authorities.
-        self._tls_with = lru_cache(AUTHORITIES_REMEMBERED)(lambda pem: verified_tls(ca_pem=pem))
+        self._own_tls: dict[str, ssl.SSLContext] = {}
 
     async def send(
         self,
@@ -106,7 +106,7 @@ class Sender:
             async with asyncio.timeout(timeout_s) as limit:
                 addressed = self._addressed(url)
                 exchange.plain, exchange.local = addressed.plain, addressed.local
-                tls = None if addressed.plain else self._tls if ca_pem is None else self._tls_with(ca_pem)
+                tls = None if addressed.plain else self._tls if ca_pem is None else await self._tls_with(ca_pem)
                 origin = Origin(addressed.target.host, addressed.target.port, tls)
                 request = b"".join((addressed.head, _encode(headers), b"%d\r\n\r\n" % len(body), body))
                 connection, answer = await self._post(addressed.target, origin, request, exchange)
@@ -161,6 +161,20 @@ class Sender:
         except BaseException:
             connection.abort()
             raise
+
+    async def _tls_with(self, ca_pem: str) -> ssl.SSLContext:
+        """Return the context for these authorities, made in a thread: it takes 50 ms, and merchants may change theirs often.
+
+        There is one for the same authorities, as the pool distinguishes connections by it.
+        """
+        known = self._own_tls.pop(ca_pem, None)
+        if known is None:
+            made = await asyncio.to_thread(verified_tls, ca_pem=ca_pem)
+            known = self._own_tls.pop(ca_pem, made)
+        self._own_tls[ca_pem] = known
+        if len(self._own_tls) > AUTHORITIES_REMEMBERED:
+            del self._own_tls[next(iter(self._own_tls))]
+        return known
 
     def _address(self, url: str) -> "_Addressed":
         """Return where the URL leads, and the beginning of each request there, up to the length of its body."""
