@@ -41,6 +41,9 @@ UNREADABLE = "its event cannot be read from the database, so it is no longer sen
 
 UNOPENED = "the endpoint's secrets or headers cannot be opened with the present encryption keys"
 
+MAX_UNLEASED = 500
+"""How many endpoints may be remembered whose lanes are not leased: some are deleted, and each may take 30 KiB."""
+
 MAX_STARTED = 25
 """How many attempts a turn of the event loop may start, each half a millisecond of work: what else waits for the loop, such as
 an answer to who brings the next event, comes in between."""
@@ -110,6 +113,7 @@ class Dispatcher:
         self._begin()
         more = await self._claim()
         await self._leases.release_idle()
+        self._forget_targets()
         self.changed()
         if more:
             return 0.0
@@ -274,6 +278,11 @@ class Dispatcher:
         for endpoint_id in endpoint_ids:
             self._targets.pop(endpoint_id, None)
         self._targets |= read
+
+    def _forget_targets(self) -> None:
+        lanes = self._scheduler.lanes
+        if len(self._targets) > len(lanes) + MAX_UNLEASED:
+            self._targets = {one: target for one, target in self._targets.items() if one in lanes}
 
     def _begin(self) -> None:
         self.changed()
