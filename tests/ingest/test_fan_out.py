@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from api import Api, eventually
+from api import Api, Json, eventually
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Role, Settings
 from esimhooks.server.domain.endpoint import Tenant
@@ -21,6 +21,7 @@ from esimhooks.server.store.subscriptions import of_tenants
 from esimhooks.vocabulary.events import EventType
 from esimhooks.vocabulary.statuses import Mode
 from receiver import Receiver
+from system.stored_jobs import a_worker
 from upstream import Shop, a_shop
 
 ENDPOINTS = 23
@@ -104,6 +105,36 @@ async def test_a_fan_out_goes_on_at_another_node(settings: Settings, receiver: R
     async with running(settings):
         await receiver.wait_for(ENDPOINTS)
 
+    assert await deliveries(database) == ENDPOINTS
+
+
+@pytest.mark.slow(reason="makes an event for many endpoints")
+@pytest.mark.timeout(60)
+async def test_what_is_sent_again_while_deliveries_are_being_made_is_not_sent_twice(
+    settings: Settings, receiver: Receiver, database: Database
+) -> None:
+    without_fan_out = settings.model_copy(update={"roles": frozenset({Role.API})})
+    async with running(without_fan_out) as node, Api(node.url, node.admin_key) as operator:
+        shop = await a_shop(operator)
+        await endpoints(shop, receiver)
+        await shop.update({"transactionId": "t-1", "esimStatus": "CREATED"})
+        where = f"account={shop.account}&mode=test"
+        [event] = (await operator.get(f"/v1/events?{where}"))["data"]
+        endpoint = (await operator.get(f"/v1/endpoints?{where}"))["data"][0]["id"]
+        jobs = a_worker(database)
+
+        resent = await operator.call("POST", f"/v1/events/{event['id']}/resend?{where}", {"endpoint": endpoint})
+        missed: Json = {"from": "2020-01-01T00:00:00Z", "statuses": ["never"]}
+        began = await operator.call("POST", f"/v1/endpoints/{endpoint}/recover?{where}", missed)
+        await jobs.process_due_recoveries()
+        await FanOuts(database, due=Wake()).process_due()
+        async with database.session() as db:
+            await db.conn.execute("UPDATE jobs SET due_at = now()")
+        await jobs.process_due_recoveries()
+        recovery = await operator.get(f"/v1/endpoints/{endpoint}/recoveries/{began.body['id']}?{where}")
+
+    assert (resent.status, began.status) == (409, 202)
+    assert (recovery["seen"], recovery["sent"], recovery["finishedAt"] is None) == (1, 0, False)
     assert await deliveries(database) == ENDPOINTS
 
 

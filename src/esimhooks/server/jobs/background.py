@@ -8,6 +8,7 @@ provider is queried.
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import takewhile
 from typing import Generic
 from uuid import UUID
 
@@ -41,6 +42,8 @@ REQUERY_STEP = 5
 """eSIMs that one requery may query before the next has its turn."""
 LEASE_S = 60.0
 """How long a node may take for one step of a recovery or one eSIM: longer than databases and providers are waited for."""
+FAN_OUT_S = 1.0
+"""How long a recovery waits for the deliveries of an event that are still being made: it would send a second one."""
 MAX_WAITS = 6
 """How often in a row a provider is waited for, two minutes in all; after that each eSIM it is silent about has failed."""
 
@@ -121,11 +124,11 @@ class BackgroundJobs:
         if failed is None:
             return
         for left in reversed(range(RECOVERY_STEP)):
-            again_in_s = LEASE_S if left else 0.0
+            again_in_s, before = LEASE_S if left else 0.0, progress.job.cursor
             failed = await _run_guarded("recoveries", progress, partial(self._send_next, progress, 1, again_in_s))
             if failed is not None:
                 await self._pass_event(progress, failed, again_in_s)
-            if progress.over:
+            if progress.over or progress.job.cursor == before:  # the deliveries of the next one are still being made
                 return
 
     async def _send_next(self, progress: _Progress[RecoveryFilter], limit: int, again_in_s: float) -> None:
@@ -139,15 +142,16 @@ class BackgroundJobs:
                 await progress.write(db, structs.replace(job, problem=DISABLED, finished_at=self._clock()))
                 return
             candidates = await jobs.next_candidates(db, job, limit=limit)
-            sent = await _send(db, job, endpoint, candidates)
+            ready = list(takewhile(lambda one: not one.fans_out, candidates))
+            sent = await _send(db, job, endpoint, ready)
             after = structs.replace(
                 job,
-                cursor=candidates[-1].event_id if candidates else job.cursor,
-                done=job.done + len(candidates),
+                cursor=ready[-1].event_id if ready else job.cursor,
+                done=job.done + len(ready),
                 changed=job.changed + sent,
-                finished_at=self._clock() if len(candidates) < limit else None,
+                finished_at=self._clock() if len(ready) < limit and len(ready) == len(candidates) else None,
             )
-            await progress.write(db, after, again_in_s=again_in_s)
+            await progress.write(db, after, again_in_s=FAN_OUT_S if candidates and not ready else again_in_s)
         if sent and not progress.lost:
             self._wakes.due.notify()
 

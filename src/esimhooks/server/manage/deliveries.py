@@ -19,7 +19,7 @@ from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import found
 from esimhooks.server.ingest.fan_out import deliver_to
 from esimhooks.server.manage.accounts import take_from_quota
-from esimhooks.server.store import deliveries, endpoints, events, queue
+from esimhooks.server.store import deliveries, endpoints, events, fan_outs, queue
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 
@@ -72,11 +72,13 @@ async def resend(
     """Send the event again: to the endpoint named, or to all that are enabled and want it. Returns the deliveries.
 
     An endpoint that never had a delivery of it gets one; what is pending already is attempted now. Raises `Refused`
-    (409) where the one endpoint is disabled, or nobody wants it.
+    (409) where the one endpoint is disabled, nobody wants it, or its deliveries are still being made.
     """
     await take_from_quota(db, tenant, Rate.RESENDS)
     event = found(await events.find(db, tenant, event_id), "event")
     chosen = await _lock_endpoints(db, event, endpoint_id)
+    if await fan_outs.unfinished(db, [event.id]):
+        raise Refused.conflict("the event is still being queued for its endpoints: try again in a moment")
     made = {one.endpoint_id: one for one in reversed(await deliveries.of_events(db, tenant, [event.id]))}
     again = [await _send(db, event, endpoint, made.get(endpoint.id)) for endpoint in chosen]
     to = {"deliveries": ChangedField(None, [text_of(Prefix.DELIVERY, one) for one in again])}

@@ -82,6 +82,12 @@ async def claim(db: Session, tenant: Tenant, *, limit: int) -> Sequence[FanOut]:
     ]
 
 
+async def unfinished(db: Session, event_ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of the events that do not have all of their deliveries yet; what is read afterwards has those of all others."""
+    rows = await db.conn.fetch("SELECT event_id FROM fan_outs WHERE event_id = ANY($1)", event_ids)
+    return {row["event_id"] for row in rows}
+
+
 async def advance(db: Session, event_id: UUID, *, reached: UUID | None) -> None:
     """Write down how far an event's fan-out is."""
     await db.conn.execute("UPDATE fan_outs SET reached = $2 WHERE event_id = $1", event_id, reached)

@@ -16,6 +16,7 @@ from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import EsimFilter
 from esimhooks.server.domain.ids import first_id_beside
 from esimhooks.server.domain.job import Filter, Job, Missed, MissedCount, RecoveryFilter, RequeryFilter
+from esimhooks.server.store import fan_outs
 from esimhooks.server.store.database import Session, row_count
 from esimhooks.server.store.freezing import IS_OPEN
 from esimhooks.vocabulary.statuses import Mode
@@ -174,11 +175,15 @@ async def delete_before(db: Session, *, before: datetime, limit: int) -> int:
 
 
 class Candidate(Struct, frozen=True):
-    """An event that a recovery goes over, and its delivery to the endpoint where it has one."""
+    """An event that a recovery goes over, and its delivery to the endpoint where it has one.
+
+    `fans_out` means that its deliveries are still being made, and one to the endpoint may come yet.
+    """
 
     event_id: UUID
     type: str
     esim_id: UUID | None
+    fans_out: bool
     delivery_id: UUID | None
     status: str | None
 
@@ -255,13 +260,17 @@ async def next_candidates(db: Session, job: Job[RecoveryFilter], *, limit: int) 
         job.endpoint_id,
         limit,
     )
+    unfinished = await fan_outs.unfinished(db, [row["id"] for row in rows])
     made = await db.conn.fetch(
         "SELECT id, event_id, status FROM deliveries WHERE event_id = ANY($1) AND endpoint_id = $2 ORDER BY id",
         [row["id"] for row in rows],
         job.endpoint_id,
     )
     newest = {row["event_id"]: (row["id"], row["status"]) for row in made}
-    return [Candidate(row["id"], row["type"], row["esim_id"], *newest.get(row["id"], (None, None))) for row in rows]
+    return [
+        Candidate(row["id"], row["type"], row["esim_id"], row["id"] in unfinished, *newest.get(row["id"], (None, None)))
+        for row in rows
+    ]
 
 
 async def count_esims(db: Session, tenant: Tenant, where: EsimFilter, *, last_esim: UUID) -> int:
