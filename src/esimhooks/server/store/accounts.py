@@ -9,6 +9,7 @@ import msgspec
 
 from esimhooks.server.domain.account import BURST_S, OPERATOR, Account, Quotas, Rate, Usage
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.statements import struct_of
 
 READ = """
 SELECT a.id, a.name, a.created_at, a.updated_at, q.quotas, f.frozen_at
@@ -125,14 +126,7 @@ async def delete(db: Session, account_id: UUID) -> bool:
 
 
 def _account(row: asyncpg.Record) -> Account:
-    return Account(
-        id=row["id"],
-        name=row["name"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        quotas=msgspec.convert(row["quotas"] or {}, Quotas),
-        frozen_at=row["frozen_at"],
-    )
+    return struct_of(Account, row, quotas=msgspec.convert(row["quotas"] or {}, Quotas))
 
 
 async def quota_usage(db: Session, account_id: UUID) -> Usage:

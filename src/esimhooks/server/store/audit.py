@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
-import msgspec
 
 from esimhooks.server.domain.audit import Action, Actor, ActorKind, AuditEntry, AuditFilter, ChangedField
 from esimhooks.server.domain.endpoint import Tenant
@@ -15,6 +14,7 @@ from esimhooks.server.domain.errors import NotNow
 from esimhooks.server.domain.ids import new_id
 from esimhooks.server.store.database import Session, row_count
 from esimhooks.server.store.freezing import MOVING, RETRY_AFTER_S
+from esimhooks.server.store.statements import struct_of
 from esimhooks.vocabulary.statuses import Mode
 
 
@@ -130,17 +130,4 @@ async def delete_before(db: Session, *, before: UUID, limit: int) -> int:
 
 
 def _entry(row: asyncpg.Record) -> AuditEntry:
-    return AuditEntry(
-        id=row["id"],
-        account_id=row["account_id"],
-        mode=None if row["mode"] is None else Mode(row["mode"]),
-        actor=Actor(
-            kind=ActorKind(row["actor_kind"]),
-            key_id=row["key_id"],
-            key_name=row["key_name"],
-            address=row["address"],
-        ),
-        action=Action(row["action"]),
-        subject=row["subject"],
-        changes=msgspec.convert(row["changes"], dict[str, ChangedField]),
-    )
+    return struct_of(AuditEntry, row, actor=struct_of(Actor, row, kind=ActorKind(row["actor_kind"])))

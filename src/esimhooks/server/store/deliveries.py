@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 from msgspec.structs import replace
 
-from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus, OutcomeClass
+from esimhooks.server.domain.delivery import Attempt, Delivery, DeliveryFilter, DeliveryStatus
 from esimhooks.server.domain.endpoint import Ordering, Tenant
 from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.event import event_type_of
@@ -19,8 +19,7 @@ from esimhooks.server.domain.ids import Prefix, first_id_beside, text_of
 from esimhooks.server.domain.lists import ScanResult
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store.database import Session
-from esimhooks.server.store.statements import Columns, Parameters, bounded_scan
-from esimhooks.vocabulary.statuses import Mode
+from esimhooks.server.store.statements import Columns, Parameters, bounded_scan, struct_of, tenant_of
 
 log = get_logger("store")
 
@@ -143,36 +142,17 @@ def attempt_of(db: Session, row: asyncpg.Record) -> Attempt:
     except Undecryptable as error:
         log.error("row.unreadable", row=text_of(Prefix.ATTEMPT, row["id"]), reason=str(error))  # noqa: TRY400 - all there is
         headers, body, unreadable = [], b"", True
-    return Attempt(
-        id=row["id"],
-        number=row["number"],
-        started_at=row["started_at"],
-        duration_ms=row["duration_ms"],
-        outcome=OutcomeClass(row["outcome"]),
-        status_code=row["status_code"],
-        error=row["error"],
-        response_headers=headers,
-        response_body=body,
-        dialled=row["dialled"],
-        unreadable=unreadable,
-    )
+    return struct_of(Attempt, row, response_headers=headers, response_body=body, unreadable=unreadable)
 
 
 def delivery_of(row: asyncpg.Record) -> Delivery:
     """Return the delivery of a row that has `due_at` of the queue."""
-    return Delivery(
-        id=row["id"],
-        tenant=Tenant(row["account_id"], Mode(row["mode"])),
-        event_id=row["event_id"],
+    return struct_of(
+        Delivery,
+        row,
+        tenant=tenant_of(row),
         event_type=event_type_of(row["event_type"]),
-        esim_id=row["esim_id"],
-        endpoint_id=row["endpoint_id"],
-        status=DeliveryStatus(row["status"]),
-        attempts=row["attempts"],
         next_attempt_at=row["due_at"],
-        finished_at=row["finished_at"],
-        outcome=None if row["outcome"] is None else OutcomeClass(row["outcome"]),
-        status_code=row["status_code"],
     )
 
 

@@ -17,7 +17,6 @@ from esimhooks.server.domain.account import header_bytes
 from esimhooks.server.domain.delivery import EndpointTarget, SigningSecret
 from esimhooks.server.domain.endpoint import (
     CONFIG,
-    DisabledReason,
     Endpoint,
     Ordering,
     SignatureProfile,
@@ -32,6 +31,7 @@ from esimhooks.server.observe.log import get_logger
 from esimhooks.server.store import fifo
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.encryption import readable
+from esimhooks.server.store.statements import struct_of, tenant_of
 from esimhooks.vocabulary.statuses import Mode
 
 log = get_logger("store")
@@ -255,17 +255,7 @@ def _config(db: Session, row: asyncpg.Record) -> dict[str, Any]:
 
 
 def _endpoint(db: Session, row: asyncpg.Record) -> Endpoint:
-    return Endpoint(
-        **_config(db, row),
-        id=row["id"],
-        tenant=Tenant(row["account_id"], Mode(row["mode"])),
-        enabled=row["enabled"],
-        disabled_reason=None if row["disabled_reason"] is None else DisabledReason(row["disabled_reason"]),
-        paused=row["paused"],
-        switched_at=row["switched_at"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-    )
+    return struct_of(Endpoint, row, **_config(db, row), tenant=tenant_of(row))
 
 
 def _unreadable(row: asyncpg.Record) -> Unreadable:

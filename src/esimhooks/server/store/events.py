@@ -15,8 +15,7 @@ from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import ScanResult, Unreadable
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.encryption import readable
-from esimhooks.server.store.statements import Arrays, Parameters, bounded_scan, columns_of
-from esimhooks.vocabulary.statuses import Mode
+from esimhooks.server.store.statements import Arrays, Parameters, bounded_scan, columns_of, struct_of, tenant_of
 
 HEADS = ("uuid", "text", "bigint")
 """Types of the columns by which the heads of tenants are moved: account, mode, how many events."""
@@ -186,7 +185,7 @@ async def heads(db: Session, tenants: Collection[Tenant]) -> dict[Tenant, int]:
         [tenant.account_id for tenant in tenants],
         [tenant.mode for tenant in tenants],
     )
-    return {Tenant(row["account_id"], Mode(row["mode"])): row["position"] for row in rows}
+    return {tenant_of(row): row["position"] for row in rows}
 
 
 class Content(Struct, frozen=True):
@@ -228,18 +227,8 @@ def listed(db: Session, rows: Sequence[asyncpg.Record]) -> list[Event | Unreadab
 
 def event_of(db: Session, row: asyncpg.Record) -> Event:
     """Return the event of a row that has all of its columns."""
-    return Event(
-        id=row["id"],
-        tenant=Tenant(row["account_id"], Mode(row["mode"])),
-        esim_id=row["esim_id"],
-        type=event_type_of(row["type"]),
-        happened_at=row["happened_at"],
-        notification_id=row["notification_id"],
-        body=db.cipher.decrypt(row["sealed_body"], row=_row(row["id"])),
-        traceparent=row["traceparent"],
-        endpoint_id=row["endpoint_id"],
-        position=row["position"],
-    )
+    body = db.cipher.decrypt(row["sealed_body"], row=_row(row["id"]))
+    return struct_of(Event, row, tenant=tenant_of(row), type=event_type_of(row["type"]), body=body)
 
 
 def _unreadable(row: asyncpg.Record) -> Unreadable:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.event import AnyEventType, Event, event_type_of
 from esimhooks.server.store.database import Session
-from esimhooks.vocabulary.statuses import Mode
+from esimhooks.server.store.statements import struct_of, tenant_of
 
 TENANT_LOCK = 0x66616E6F
 
@@ -56,7 +56,7 @@ async def tenants(db: Session, *, after: Tenant | None, limit: int) -> Sequence[
         after and after.account_id,
         after and after.mode,
     )
-    return [Tenant(row["account_id"], Mode(row["mode"])) for row in rows]
+    return [tenant_of(row) for row in rows]
 
 
 async def claim(db: Session, tenant: Tenant, *, limit: int) -> Sequence[FanOut]:
@@ -70,16 +70,7 @@ async def claim(db: Session, tenant: Tenant, *, limit: int) -> Sequence[FanOut]:
         tenant.mode,
         limit,
     )
-    return [
-        FanOut(
-            event_id=row["event_id"],
-            event_type=event_type_of(row["event_type"]),
-            esim_id=row["esim_id"],
-            reached=row["reached"],
-            created_at=row["created_at"],
-        )
-        for row in rows
-    ]
+    return [struct_of(FanOut, row, event_type=event_type_of(row["event_type"])) for row in rows]
 
 
 async def unfinished(db: Session, event_ids: Sequence[UUID]) -> set[UUID]:

@@ -19,7 +19,7 @@ from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.store import esims, events, journal
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import attempt_of
-from esimhooks.vocabulary.statuses import Mode
+from esimhooks.server.store.statements import tenant_of
 
 OF_TENANTS = {
     Prefix.ESIM: "SELECT account_id, mode, NULL::uuid AS part_of FROM esims WHERE id = $1",
@@ -52,7 +52,7 @@ async def by_id(db: Session, tenant: Tenant | None, kind: Prefix, row_id: UUID) 
     row = await db.conn.fetchrow(OF_TENANTS[kind], row_id)
     if row is None:
         return None
-    owner = _tenant(row)
+    owner = tenant_of(row)
     return Hit(kind=kind, id=row_id, tenant=owner, part_of=row["part_of"]) if tenant in (None, owner) else None
 
 
@@ -108,7 +108,7 @@ async def by_fragment(
         Hit(
             kind=Prefix(row["kind"]),
             id=row["id"],
-            tenant=None if row["account_id"] is None else _tenant(row),
+            tenant=None if row["account_id"] is None else tenant_of(row),
             label=row["label"],
         )
         for row in rows
@@ -147,7 +147,7 @@ async def concern_of(db: Session, notification_id: UUID) -> tuple[Tenant | None,
         first_id_beside(notification_id),
     )
     row = event or entry
-    return None if row["account_id"] is None else _tenant(row), entry["esim_id"]
+    return None if row["account_id"] is None else tenant_of(row), entry["esim_id"]
 
 
 async def owner_of_trace(db: Session, trace_id: str) -> Tenant | None:
@@ -155,7 +155,7 @@ async def owner_of_trace(db: Session, trace_id: str) -> Tenant | None:
     row = await db.conn.fetchrow(
         "SELECT account_id, mode FROM events WHERE substr(traceparent, 4, 32) = $1 LIMIT 1", trace_id
     )
-    return None if row is None else _tenant(row)
+    return None if row is None else tenant_of(row)
 
 
 async def events_in_trace(db: Session, tenant: Tenant, trace_id: str, *, limit: int) -> list[UUID]:
@@ -276,14 +276,10 @@ async def notifications_about(
     return journal.listed(db, rows)
 
 
-def _tenant(row: asyncpg.Record) -> Tenant:
-    return Tenant(row["account_id"], Mode(row["mode"]))
-
-
 def _owned_by(tenant: Tenant | None) -> tuple[str, tuple[object, ...]]:
     """Return the condition for a tenant's eSIMs, for $3 and $4; an operator may look at all."""
     return ("true", ()) if tenant is None else ("account_id = $3 AND mode = $4", (tenant.account_id, tenant.mode))
 
 
 def _esim(row: asyncpg.Record) -> Hit:
-    return Hit(kind=Prefix.ESIM, id=row["id"], tenant=_tenant(row), label=row["package_name"])
+    return Hit(kind=Prefix.ESIM, id=row["id"], tenant=tenant_of(row), label=row["package_name"])

@@ -15,7 +15,7 @@ from esimhooks.server.domain.health import ALERT_AFTER, EndpointState, LaneFacts
 from esimhooks.server.domain.operational import EndpointFailing, EndpointRecovered
 from esimhooks.server.domain.stats import UnhealthyEndpoint
 from esimhooks.server.store.database import Session
-from esimhooks.vocabulary.statuses import Mode
+from esimhooks.server.store.statements import struct_of, tenant_of
 
 MAX_WAITING = 1000
 FAILED_TWICE = 2
@@ -94,12 +94,11 @@ async def unhealthy(db: Session, tenant: Tenant | None, *, now: datetime, limit:
         DisabledReason.MANUAL,
     )
     return [
-        UnhealthyEndpoint(
+        struct_of(
+            UnhealthyEndpoint,
+            row,
             endpoint_id=row["id"],
-            tenant=Tenant(row["account_id"], Mode(row["mode"])),
-            account_name=row["account_name"],
-            url=row["url"],
-            name=row["name"],
+            tenant=tenant_of(row),
             health=health_of(_facts(row), now=now),
         )
         for row in rows
@@ -121,14 +120,7 @@ async def states(db: Session) -> Mapping[EndpointState, int]:
     )
     found = dict.fromkeys(EndpointState, 0)
     for row in rows:
-        facts = LaneFacts(
-            enabled=row["enabled"],
-            paused=row["paused"],
-            failures=row["failures"],
-            cooldown_until=row["held_until"],
-            allowed=row["allowed"],
-            retrying=row["retrying"],
-        )
+        facts = struct_of(LaneFacts, row, cooldown_until=row["held_until"])
         found[state_of(facts, now=row["now"])] += row["number"]
     return found
 
@@ -164,36 +156,15 @@ async def claim_alerts(db: Session, *, limit: int) -> Sequence[EndpointFailing |
         limit,
     )
     return [
-        EndpointRecovered(account_id=row["account_id"], endpoint_id=row["endpoint_id"], alerted_at=row["alerted_at"])
+        struct_of(EndpointRecovered, row)
         if row["recovered"]
-        else EndpointFailing(
-            account_id=row["account_id"],
-            endpoint_id=row["endpoint_id"],
-            since=row["failing_since"],
-            failures=row["failures"],
-            last_failure=_last_failure(row),
-        )
+        else struct_of(EndpointFailing, row, since=row["failing_since"], last_failure=_last_failure(row))
         for row in rows
     ]
 
 
 def _facts(row: asyncpg.Record) -> LaneFacts:
-    return LaneFacts(
-        enabled=row["enabled"],
-        disabled_reason=None if row["disabled_reason"] is None else DisabledReason(row["disabled_reason"]),
-        paused=row["paused"],
-        switched_at=row["switched_at"],
-        failures=row["failures"],
-        failing_since=row["failing_since"],
-        allowed=row["allowed"],
-        cooldown_until=row["held_until"],
-        retrying=row["retrying"],
-        retrying_since=row["retrying_since"],
-        waiting=row["waiting"],
-        waiting_since=row["waiting_since"],
-        next_attempt_at=row["next_attempt_at"],
-        last_failure=_last_failure(row),
-    )
+    return struct_of(LaneFacts, row, cooldown_until=row["held_until"], last_failure=_last_failure(row))
 
 
 def _last_failure(row: asyncpg.Record) -> LastFailure | None:

@@ -19,7 +19,7 @@ from esimhooks.server.domain.job import Filter, Job, Missed, MissedCount, Recove
 from esimhooks.server.store import fan_outs
 from esimhooks.server.store.database import Session, row_count
 from esimhooks.server.store.freezing import IS_OPEN
-from esimhooks.vocabulary.statuses import Mode
+from esimhooks.server.store.statements import struct_of, tenant_of
 
 QUERYABLE_ESIMS = """
     account_id = $1 AND mode = $2 AND provider IS NOT NULL AND esim_tran_no IS NOT NULL
@@ -305,18 +305,4 @@ def _of_esims(tenant: Tenant, where: EsimFilter, last_esim: UUID) -> list[object
 
 
 def _job(kind: type[Filter], row: asyncpg.Record) -> Job[Filter]:
-    return Job(
-        id=row["id"],
-        tenant=Tenant(row["account_id"], Mode(row["mode"])),
-        endpoint_id=row["endpoint_id"],
-        filter=msgspec.convert(row["filter"], kind),
-        total=row["total"],
-        cursor=row["cursor"],
-        done=row["done"],
-        changed=row["changed"],
-        failed=row["failed"],
-        problem=row["problem"],
-        waits=row["waits"],
-        created_at=row["created_at"],
-        finished_at=row["finished_at"],
-    )
+    return struct_of(Job, row, tenant=tenant_of(row), filter=msgspec.convert(row["filter"], kind))

@@ -8,8 +8,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from esimhooks.server.domain.change import UpdateOutcome, UpdateResult
-from esimhooks.server.domain.endpoint import Tenant
+from esimhooks.server.domain.change import UpdateResult
 from esimhooks.server.domain.errors import Undecryptable
 from esimhooks.server.domain.esim import Esim
 from esimhooks.server.domain.ids import Prefix, text_of
@@ -17,7 +16,7 @@ from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.notification import InboundRequest, JournalEntry
 from esimhooks.server.store.database import Session, row_count
 from esimhooks.server.store.encryption import readable
-from esimhooks.vocabulary.statuses import Mode
+from esimhooks.server.store.statements import struct_of, tenant_of
 
 UPDATES_SOURCE = "updates"
 """Source of what came over `POST /v1/updates`; providers cannot have this name."""
@@ -284,16 +283,11 @@ def listed(db: Session, rows: Sequence[asyncpg.Record]) -> list[JournalEntry | U
 def entry_of(db: Session, row: asyncpg.Record) -> JournalEntry:
     """Return the entry of a row that has all of its columns."""
     body = db.cipher.decrypt(row["sealed_body"], row=_row(row["id"]))
-    return JournalEntry(
-        id=row["id"],
-        source=row["source"],
-        tenant=None if row["account_id"] is None else Tenant(row["account_id"], Mode(row["mode"])),
-        received_at=row["received_at"],
+    return struct_of(
+        JournalEntry,
+        row,
+        tenant=None if row["account_id"] is None else tenant_of(row),
         request=InboundRequest(**row["request"], body=body),
-        kind=row["kind"],
-        outcome=UpdateOutcome(row["outcome"]),
-        detail=row["detail"],
-        esim_id=row["esim_id"],
         results=msgspec.convert(row["results"] or (), tuple[UpdateResult, ...]),
     )
 

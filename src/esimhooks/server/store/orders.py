@@ -10,7 +10,7 @@ from esimhooks.server.domain.notification import OrderRef
 from esimhooks.server.domain.order import Order, OrderFilter
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.freezing import IS_OPEN
-from esimhooks.vocabulary.statuses import Mode
+from esimhooks.server.store.statements import struct_of, tenant_of
 
 
 async def insert(db: Session, order: Order, *, first_poll_in_s: float | None) -> bool:
@@ -190,17 +190,4 @@ async def set_order_no(db: Session, order_id: UUID, order_no: str, *, first_poll
 
 
 def _order(row: asyncpg.Record) -> Order:
-    return Order(
-        id=row["id"],
-        tenant=Tenant(row["account_id"], Mode(row["mode"])),
-        provider=row["provider"],
-        transaction_id=row["transaction_id"],
-        order_no=row["order_no"],
-        package_code=row["package_code"],
-        package_name=row["package_name"],
-        quantity=row["quantity"],
-        created_at=row["created_at"],
-        esim_id=row["esim_id"],
-        metadata=row["metadata"] or {},
-        polls=row["polls"],
-    )
+    return struct_of(Order, row, tenant=tenant_of(row), metadata=row["metadata"] or {})

@@ -8,11 +8,10 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.portal import INSTALLATION, Branding, PortalLink, PortalRole, PortalSession
+from esimhooks.server.domain.portal import INSTALLATION, Branding, PortalLink, PortalSession
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.keys import SESSION_IDLE, SESSION_LIFETIME, SESSION_NOTED_EVERY
-from esimhooks.vocabulary.statuses import Mode
+from esimhooks.server.store.statements import struct_of, tenant_of
 
 
 async def insert_link(db: Session, digest: bytes, link: PortalLink, *, now: datetime) -> None:
@@ -46,13 +45,7 @@ async def use_link(db: Session, digest: bytes, *, now: datetime) -> PortalLink |
     )
     if row is None:
         return None
-    return PortalLink(
-        tenant=Tenant(row["account_id"], Mode(row["mode"])),
-        role=PortalRole(row["role"]),
-        page=row["page"],
-        framed=row["framed"],
-        expires_at=row["expires_at"],
-    )
+    return struct_of(PortalLink, row, tenant=tenant_of(row))
 
 
 async def start_session(db: Session, digest: bytes, link: PortalLink, *, now: datetime) -> None:
@@ -101,14 +94,7 @@ async def sessions_of(db: Session, account_id: UUID, *, since: datetime) -> Sequ
 
 
 def _session(row: asyncpg.Record) -> PortalSession:
-    return PortalSession(
-        id=row["digest"][:16].hex(),
-        tenant=Tenant(row["account_id"], Mode(row["mode"])),
-        role=PortalRole(row["role"]),
-        framed=row["framed"],
-        created_at=row["created_at"],
-        seen_at=row["seen_at"],
-    )
+    return struct_of(PortalSession, row, id=row["digest"][:16].hex(), tenant=tenant_of(row))
 
 
 async def end_session(db: Session, account_id: UUID, session_id: str) -> bool:
@@ -135,12 +121,7 @@ async def find_branding(db: Session, account_id: UUID) -> StoredBranding:
     row = await db.conn.fetchrow("SELECT * FROM brandings WHERE account_id = $1", account_id)
     if row is None:
         return StoredBranding(branding=Branding())
-    return StoredBranding(
-        branding=msgspec.convert(row["branding"], Branding),
-        logo=row["logo"],
-        favicon=row["favicon"],
-        updated_at=row["updated_at"],
-    )
+    return struct_of(StoredBranding, row)
 
 
 async def brandings_for(db: Session, account_id: UUID | None) -> Sequence[tuple[UUID, Branding, datetime]]:

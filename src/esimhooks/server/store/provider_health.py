@@ -9,6 +9,7 @@ from esimhooks.server.domain.ids import first_id_of, made_at
 from esimhooks.server.domain.provider import ProviderFacts
 from esimhooks.server.domain.stats import BucketCount
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.statements import struct_of
 
 MAX_COUNTED = 1000
 MAX_CHARTED = 30_000
@@ -57,22 +58,12 @@ async def facts(db: Session, *, name: str | None = None) -> Sequence[ProviderFac
         OperationalType.PROVIDER_BALANCE,
     )
     return [
-        ProviderFacts(
-            name=row["name"],
-            kind=row["kind"],
-            received=row["received"],
-            invalid=row["invalid"],
-            unmatched=row["unmatched"],
+        struct_of(
+            ProviderFacts,
+            row,
             first_at=made_at(row["first_id"]) if row["first_id"] else None,
-            last_at=row["last_at"],
             last_is_invalid=bool(row["last_is_invalid"]),
-            heard=row["heard"],
-            longest_gap=row["longest_gap"],
-            refused_since=row["refused_since"],
-            low_balance_since=row["low_balance_since"],
-            backlog=row["backlog"],
             backlog_since=made_at(row["backlog_first"]) if row["backlog_first"] else None,
-            doubts=row["doubts"],
         )
         for row in rows
     ]

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from esimhooks.server.domain.event import OperationalType
 from esimhooks.server.domain.operational import ProviderDoubt, ProviderTrouble
 from esimhooks.server.store.database import Session
+from esimhooks.server.store.statements import struct_of
 
 REMIND_AFTER = timedelta(days=1)
 """A balance that is reported as low again after this is emitted again; that it is high is never reported."""
@@ -67,12 +68,7 @@ async def claim(db: Session, *, limit: int) -> Sequence[ProviderTrouble]:
         """,
         limit,
     )
-    return [
-        ProviderTrouble(
-            provider=row["provider"], kind=OperationalType(row["kind"]), detail=row["detail"], since=row["since"]
-        )
-        for row in rows
-    ]
+    return [struct_of(ProviderTrouble, row) for row in rows]
 
 
 async def claim_doubts(db: Session, *, limit: int) -> Sequence[ProviderDoubt]:

@@ -11,6 +11,7 @@ from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.provider import StoredProvider
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.encryption import readable
+from esimhooks.server.store.statements import struct_of
 
 _COLUMNS = """
     name, kind, base_url, sealed_credentials, settings, sealed_token, created_at, updated_at,
@@ -150,15 +151,10 @@ def _provider(db: Session, row: asyncpg.Record) -> StoredProvider:
     name = row["name"]
     credentials = db.cipher.decrypt(row["sealed_credentials"], row=_row(name, "credentials"))
     sealed_old = row["sealed_old_token"]
-    return StoredProvider(
-        name=name,
-        kind=row["kind"],
-        base_url=row["base_url"],
+    return struct_of(
+        StoredProvider,
+        row,
         credentials=msgspec.json.decode(credentials, type=dict[str, str]),
-        settings=row["settings"],
         token=db.cipher.decrypt(row["sealed_token"], row=_row(name, "token")).decode(),
         old_token=None if sealed_old is None else db.cipher.decrypt(sealed_old, row=_row(name, "old_token")).decode(),
-        old_token_until=row["old_token_until"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
     )

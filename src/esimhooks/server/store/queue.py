@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import asyncpg
 from msgspec import Struct, structs
 
 from esimhooks.server.domain.delivery import SUSPECT_AT, Claimed, Delivery, OutcomeClass
@@ -23,6 +22,7 @@ from esimhooks.server.store.events import Content
 from esimhooks.server.store.fifo import FIRST_DELAY, FifoKey, FifoSlot, advance, lock_tails
 from esimhooks.server.store.freezing import IS_OPEN
 from esimhooks.server.store.lanes import Lease
+from esimhooks.server.store.statements import struct_of
 
 
 async def enqueue(db: Session, deliveries: Sequence[Delivery]) -> None:
@@ -86,24 +86,7 @@ async def claim(db: Session, requests: Sequence[ClaimRequest]) -> Claims:
         [request.capacity for request in requests],
         SUSPECT_AT,
     )
-    claimed = [
-        Claimed(
-            delivery_id=row["delivery_id"],
-            account_id=row["account_id"],
-            endpoint_id=row["endpoint_id"],
-            endpoint_version=row["version"],
-            event_id=row["event_id"],
-            event_type=row["event_type"],
-            attempts=row["attempts"],
-            attempts_this_round=row["attempts_this_round"],
-            claims=row["claims"],
-            ordered=row["ordered"],
-            lease_token=row["claim_token"],
-            position=row["position"],
-            faults=row["faults"],
-        )
-        for row in rows
-    ]
+    claimed = [struct_of(Claimed, row, endpoint_version=row["version"], lease_token=row["claim_token"]) for row in rows]
     by_event = {row["event_id"]: row for row in rows if row["sealed_body"] is not None}
     return Claims(claimed, events.readable_contents(db, by_event))
 
@@ -275,17 +258,4 @@ async def fail_overdue(
         now,
         WHY,
     )
-    return [_failed(row) for row in rows]
-
-
-def _failed(row: asyncpg.Record) -> DeliveryFailed:
-    return DeliveryFailed(
-        account_id=row["account_id"],
-        endpoint_id=row["endpoint_id"],
-        delivery_id=row["delivery_id"],
-        event_id=row["event_id"],
-        event_type=row["event_type"],
-        attempts=row["attempts"],
-        outcome=OutcomeClass.INTERNAL,
-        error=WHY,
-    )
+    return [struct_of(DeliveryFailed, row, outcome=OutcomeClass.INTERNAL, error=WHY) for row in rows]

@@ -4,12 +4,22 @@ Values and columns come in; rows, and how far a search got, go out. A value neve
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
 from itertools import count
+from types import NoneType
+from typing import Any, TypeVar, get_args
 from uuid import UUID
 
 import asyncpg
+from msgspec import Struct, convert
+from msgspec.structs import fields
 
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.store.database import Session
+from esimhooks.vocabulary.statuses import Mode
+
+Shape = TypeVar("Shape", bound=Struct)
 
 
 class Parameters:
@@ -47,6 +57,29 @@ class Arrays:
 def columns_of(rows: Sequence[Sequence[object]], width: int) -> list[Sequence[object]]:
     """Return rows as `width` columns, also where there is no row."""
     return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+AS_IT_IS = {UUID, str, int, float, bool, bytes, datetime, NoneType}
+"""Members that the driver returns as they are; texts become members of enumerations, JSON becomes structs."""
+
+
+@cache
+def _members(kind: type[Struct]) -> Mapping[str, Any]:
+    """Return what the columns of a struct become, None for those that stay as they are."""
+    return {one.name: None if {*(get_args(one.type) or [one.type])} <= AS_IT_IS else one.type for one in fields(kind)}
+
+
+def struct_of(kind: type[Shape], row: asyncpg.Record, /, **members: object) -> Shape:
+    """Return the row as a struct, whose members are the columns of the same name, but for those that are given."""
+    known = _members(kind)
+    for name in (known.keys() - members.keys()).intersection(row.keys()):
+        members[name] = row[name] if known[name] is None else convert(row[name], known[name])
+    return kind(**members)
+
+
+def tenant_of(row: asyncpg.Record) -> Tenant:
+    """Return whose a row is."""
+    return Tenant(row["account_id"], Mode(row["mode"]))
 
 
 class Columns:

@@ -15,7 +15,7 @@ from esimhooks.server.domain.account import OPERATOR
 from esimhooks.server.domain.endpoint import Ordering, Tenant
 from esimhooks.server.domain.endpoint_rules import EVERYTHING
 from esimhooks.server.store.database import Session
-from esimhooks.vocabulary.statuses import Mode
+from esimhooks.server.store.statements import tenant_of
 
 
 class Subscription(Struct, frozen=True):
@@ -64,7 +64,7 @@ async def of_tenants(db: Session, tenants: Iterable[Tenant]) -> dict[Tenant, lis
     )
     found: dict[Tenant, list[Subscription]] = defaultdict(list)
     for row in rows:
-        tenant = Tenant(row["account_id"], Mode(row["mode"]))
+        tenant = tenant_of(row)
         found[tenant].append(_subscription(row, tenant))
     return found
 
