@@ -1,5 +1,6 @@
 """An endpoint: a merchant's URL and how it wants to be called."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -58,6 +59,11 @@ class Tenant(Struct, frozen=True):
 
     account_id: UUID
     mode: Mode
+
+    def __iter__(self) -> Iterator[UUID | Mode]:
+        """Yield both, as `*tenant` for the parameters of a statement."""
+        yield self.account_id
+        yield self.mode
 
 
 class EndpointConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):

@@ -287,8 +287,7 @@ def _delivery_row(one: Delivery, leased: Mapping[UUID, LeasedLane]) -> tuple[obj
     lane = leased.get(one.endpoint_id)
     return (
         one.id,
-        one.tenant.account_id,
-        one.tenant.mode,
+        *one.tenant,
         one.event_id,
         one.event_type,
         one.esim_id,

@@ -51,8 +51,7 @@ async def insert(db: Session, deliveries: Sequence[Delivery]) -> None:
         [
             (
                 delivery.id,
-                delivery.tenant.account_id,
-                delivery.tenant.mode,
+                *delivery.tenant,
                 delivery.event_id,
                 delivery.event_type,
                 delivery.esim_id,
@@ -84,8 +83,7 @@ async def find(db: Session, tenant: Tenant, delivery_id: UUID) -> Delivery | Non
         SELECT d.*, nullif(q.due_at, 'infinity') AS due_at FROM deliveries d LEFT JOIN queue q ON q.delivery_id = d.id
         WHERE d.id = $3 AND d.account_id = $1 AND d.mode = $2
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         delivery_id,
     )
     return None if row is None else delivery_of(row)
@@ -98,8 +96,7 @@ async def of_events(db: Session, tenant: Tenant, event_ids: Sequence[UUID]) -> S
         SELECT d.*, nullif(q.due_at, 'infinity') AS due_at FROM deliveries d LEFT JOIN queue q ON q.delivery_id = d.id
         WHERE d.event_id = ANY($3) AND d.account_id = $1 AND d.mode = $2 ORDER BY d.id DESC
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         event_ids,
     )
     return [delivery_of(row) for row in rows]
@@ -285,8 +282,7 @@ async def preset_counts(db: Session, tenant: Tenant) -> Mapping[str, int]:
                 ) newest WHERE {HAS_FAILED} LIMIT $3
             ) counted) AS has_failed
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         MAX_PRESET + 1,
         MAX_RECENT,
     )

@@ -63,10 +63,7 @@ async def insert(db: Session, endpoint: Endpoint, *, secret: str) -> None:
 async def find(db: Session, tenant: Tenant, endpoint_id: UUID) -> Endpoint | None:
     """Return the tenant's endpoint, or None."""
     row = await db.conn.fetchrow(
-        "SELECT * FROM endpoints WHERE account_id = $1 AND mode = $2 AND id = $3",
-        tenant.account_id,
-        tenant.mode,
-        endpoint_id,
+        "SELECT * FROM endpoints WHERE account_id = $1 AND mode = $2 AND id = $3", *tenant, endpoint_id
     )
     return None if row is None else _endpoint(db, row)
 
@@ -75,8 +72,7 @@ async def names_of(db: Session, tenant: Tenant, endpoint_ids: Collection[UUID]) 
     """Return the names of the tenant's endpoints, their URLs where they have none; those that were deleted are missing."""
     rows = await db.conn.fetch(
         "SELECT id, coalesce(name, url) AS name FROM endpoints WHERE account_id = $1 AND mode = $2 AND id = ANY($3)",
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         list(endpoint_ids),
     )
     return {row["id"]: row["name"] for row in rows}
@@ -92,8 +88,7 @@ async def find_to_change(db: Session, tenant: Tenant, endpoint_id: UUID) -> Endp
     """Return the tenant's endpoint, locked against other changes until the end of the transaction, or None."""
     row = await db.conn.fetchrow(
         "SELECT * FROM endpoints WHERE account_id = $1 AND mode = $2 AND id = $3 FOR NO KEY UPDATE",
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         endpoint_id,
     )
     return None if row is None else _endpoint(db, row)
@@ -105,9 +100,7 @@ async def enabled_to_send(db: Session, tenant: Tenant) -> Sequence[Endpoint]:
     Those whose headers cannot be decrypted are missing, as nothing could be sent to them.
     """
     rows = await db.conn.fetch(
-        "SELECT * FROM endpoints WHERE account_id = $1 AND mode = $2 AND enabled ORDER BY id FOR NO KEY UPDATE",
-        tenant.account_id,
-        tenant.mode,
+        "SELECT * FROM endpoints WHERE account_id = $1 AND mode = $2 AND enabled ORDER BY id FOR NO KEY UPDATE", *tenant
     )
     found, _ = partition(readable(rows, lambda row: _endpoint(db, row), _unreadable))
     return found
@@ -138,8 +131,7 @@ async def page(db: Session, tenant: Tenant, *, before: UUID | None, limit: int) 
         SELECT * FROM endpoints WHERE account_id = $1 AND mode = $2 AND ($3::uuid IS NULL OR id < $3)
         ORDER BY id DESC LIMIT $4
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         before,
         limit,
     )
@@ -149,10 +141,7 @@ async def page(db: Session, tenant: Tenant, *, before: UUID | None, limit: int) 
 async def delete(db: Session, tenant: Tenant, endpoint_id: UUID, *, now: datetime) -> bool:
     """Delete the endpoint and cancel what still waits for it; needs a transaction."""
     deleted = await db.conn.fetchval(
-        "DELETE FROM endpoints WHERE account_id = $1 AND mode = $2 AND id = $3 RETURNING true",
-        tenant.account_id,
-        tenant.mode,
-        endpoint_id,
+        "DELETE FROM endpoints WHERE account_id = $1 AND mode = $2 AND id = $3 RETURNING true", *tenant, endpoint_id
     )
     if deleted:
         await _cancel(db, [endpoint_id], now=now)
@@ -284,8 +273,7 @@ async def signing_secrets(db: Session, tenant: Tenant, endpoint_id: UUID, *, now
         WHERE e.account_id = $1 AND e.mode = $2 AND e.id = $3 AND (s.expires_at IS NULL OR s.expires_at > $4)
         ORDER BY {NEWEST_FIRST}
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         endpoint_id,
         now,
     )
@@ -304,8 +292,7 @@ async def lock_to_rotate(db: Session, tenant: Tenant, endpoint_id: UUID) -> bool
         """
         UPDATE endpoints SET version = version + 1 WHERE account_id = $1 AND mode = $2 AND id = $3 RETURNING true
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         endpoint_id,
     )
     return bool(found)

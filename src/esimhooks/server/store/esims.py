@@ -109,8 +109,7 @@ async def of_order(
     """Return the eSIMs of the tenant's order, in the order they were made, and the one that it tops up."""
     rows = await db.conn.fetch(
         "SELECT * FROM esims WHERE account_id = $1 AND mode = $2 AND (order_id = $3 OR id = $4) ORDER BY id",
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         order_id,
         topped_up,
     )
@@ -180,7 +179,7 @@ async def shares_key(db: Session, esim: Esim) -> bool:
 async def find(db: Session, tenant: Tenant, esim_id: UUID) -> Esim | None:
     """Return the tenant's eSIM, or None."""
     row = await db.conn.fetchrow(
-        "SELECT * FROM esims WHERE account_id = $1 AND mode = $2 AND id = $3", tenant.account_id, tenant.mode, esim_id
+        "SELECT * FROM esims WHERE account_id = $1 AND mode = $2 AND id = $3", *tenant, esim_id
     )
     return None if row is None else esim_of(db, row)
 

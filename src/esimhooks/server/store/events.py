@@ -65,7 +65,7 @@ def parameters(db: Session, events: Sequence[Event]) -> list[Sequence[object]]:
         left[event.tenant] -= 1
         rows.append(_row_of(db, event, behind=left[event.tenant]))
     return [
-        *columns_of([(tenant.account_id, tenant.mode, counts[tenant]) for tenant in heads], len(HEADS)),
+        *columns_of([(*tenant, counts[tenant]) for tenant in heads], len(HEADS)),
         *columns_of(rows, len(ROWS)),
     ]
 
@@ -73,8 +73,7 @@ def parameters(db: Session, events: Sequence[Event]) -> list[Sequence[object]]:
 def _row_of(db: Session, event: Event, *, behind: int) -> tuple[object, ...]:
     return (
         event.id,
-        event.tenant.account_id,
-        event.tenant.mode,
+        *event.tenant,
         event.esim_id,
         event.type,
         event.happened_at,
@@ -98,10 +97,7 @@ async def insert(db: Session, events: Sequence[Event]) -> None:
 async def find(db: Session, tenant: Tenant, event_id: UUID) -> Event | None:
     """Return the tenant's event, or None."""
     row = await db.conn.fetchrow(
-        "SELECT * FROM events WHERE id = $3 AND account_id = $1 AND mode = $2",
-        tenant.account_id,
-        tenant.mode,
-        event_id,
+        "SELECT * FROM events WHERE id = $3 AND account_id = $1 AND mode = $2", *tenant, event_id
     )
     return None if row is None else event_of(db, row)
 
@@ -154,10 +150,7 @@ def _wanted(where: EventFilter) -> dict[str, object]:
 async def position_of(db: Session, tenant: Tenant, event_id: UUID) -> int | None:
     """Return the position of the tenant's event, or None where it has no such event (any more)."""
     found: int | None = await db.conn.fetchval(
-        "SELECT position FROM events WHERE id = $3 AND account_id = $1 AND mode = $2",
-        tenant.account_id,
-        tenant.mode,
-        event_id,
+        "SELECT position FROM events WHERE id = $3 AND account_id = $1 AND mode = $2", *tenant, event_id
     )
     return found
 
@@ -169,8 +162,7 @@ async def newest(db: Session, tenant: Tenant) -> tuple[UUID, int] | None:
         SELECT id, position FROM events WHERE account_id = $1 AND mode = $2 AND position IS NOT NULL
         ORDER BY position DESC LIMIT 1
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
     )
     return None if row is None else (row["id"], row["position"])
 

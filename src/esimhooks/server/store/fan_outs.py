@@ -65,10 +65,7 @@ async def claim(db: Session, tenant: Tenant, *, limit: int) -> Sequence[FanOut]:
     if not await db.conn.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", TENANT_LOCK, lock_id):
         return []
     rows = await db.conn.fetch(
-        "SELECT * FROM fan_outs WHERE account_id = $1 AND mode = $2 ORDER BY position LIMIT $3",
-        tenant.account_id,
-        tenant.mode,
-        limit,
+        "SELECT * FROM fan_outs WHERE account_id = $1 AND mode = $2 ORDER BY position LIMIT $3", *tenant, limit
     )
     return [struct_of(FanOut, row, event_type=event_type_of(row["event_type"])) for row in rows]
 

@@ -165,8 +165,7 @@ async def events_in_trace(db: Session, tenant: Tenant, trace_id: str, *, limit: 
         SELECT id FROM events WHERE substr(traceparent, 4, 32) = $3 AND account_id = $1 AND mode = $2
         ORDER BY id DESC LIMIT $4
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         trace_id,
         limit,
     )
@@ -182,8 +181,7 @@ async def events_of_notification(
         SELECT * FROM events WHERE notification_id = $3 AND id >= $4 AND account_id = $1 AND mode = $2
         ORDER BY id DESC LIMIT $5
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         notification_id,
         first_id_beside(notification_id),
         limit,
@@ -195,8 +193,7 @@ async def events_with_ids(db: Session, tenant: Tenant, ids: Sequence[UUID], *, l
     """Return the tenant's events with these ids, newest first."""
     rows = await db.conn.fetch(
         "SELECT * FROM events WHERE id = ANY($3) AND account_id = $1 AND mode = $2 ORDER BY id DESC LIMIT $4",
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         ids,
         limit,
     )
@@ -214,8 +211,7 @@ async def events_of_esims(
         ) found
         ORDER BY found.id DESC LIMIT $4
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         esim_ids,
         limit,
     )
@@ -226,8 +222,7 @@ async def esims_of(db: Session, tenant: Tenant, ids: Sequence[UUID], *, limit: i
     """Return the tenant's eSIMs with these ids, newest first."""
     rows = await db.conn.fetch(
         "SELECT * FROM esims WHERE id = ANY($3) AND account_id = $1 AND mode = $2 ORDER BY id DESC LIMIT $4",
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         ids,
         limit,
     )

@@ -61,8 +61,7 @@ async def facts_of(
         {COUNTED.format(limit="$4")}
         WHERE e.account_id = $1 AND e.mode = $2 AND e.id = ANY($3)
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         list(endpoint_ids),
         limit,
     )

@@ -40,8 +40,7 @@ async def insert(db: Session, job: Job[Filter]) -> bool:
             """,
             job.id,
             job.filter.kind,
-            job.tenant.account_id,
-            job.tenant.mode,
+            *job.tenant,
             job.endpoint_id,
             job.filter,
             job.total,
@@ -59,8 +58,7 @@ async def find(
         SELECT * FROM jobs
         WHERE account_id = $1 AND mode = $2 AND kind = $3 AND id = $4 AND ($5::uuid IS NULL OR endpoint_id = $5)
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         kind.kind,
         job_id,
         endpoint_id,
@@ -85,8 +83,7 @@ async def page(
           AND ($5::uuid IS NULL OR id < $5)
         ORDER BY id DESC LIMIT $6
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         kind.kind,
         endpoint_id,
         before,
@@ -154,8 +151,7 @@ async def end(db: Session, tenant: Tenant, job_id: UUID, *, problem: str, now: d
             UPDATE jobs SET finished_at = $5, problem = $4
             WHERE account_id = $1 AND mode = $2 AND id = $3 AND finished_at IS NULL RETURNING true
             """,
-            tenant.account_id,
-            tenant.mode,
+            *tenant,
             job_id,
             problem,
             now,
@@ -205,8 +201,7 @@ async def count_missed(
           AND d.status IS DISTINCT FROM 'pending'
         GROUP BY 1
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         endpoint_id,
         list(types),
         first,
@@ -231,8 +226,7 @@ async def never_sent(  # noqa: PLR0913 - as `count_missed`
           )
         ORDER BY e.id DESC LIMIT $7
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         endpoint_id,
         list(types),
         first,
@@ -252,8 +246,7 @@ async def next_candidates(db: Session, job: Job[RecoveryFilter], *, limit: int) 
           AND (endpoint_id IS NULL OR endpoint_id = $6)
         ORDER BY id LIMIT $7
         """,
-        job.tenant.account_id,
-        job.tenant.mode,
+        *job.tenant,
         job.filter.first_event,
         job.filter.last_event,
         job.cursor,
@@ -294,8 +287,7 @@ async def next_esims(db: Session, job: Job[RequeryFilter], *, limit: int) -> Seq
 
 def _of_esims(tenant: Tenant, where: EsimFilter, last_esim: UUID) -> list[object]:
     return [
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         where.status,
         where.iccid,
         where.transaction_id,

@@ -73,8 +73,7 @@ async def live_of(db: Session, tenant: Tenant, role: Role, *, now: datetime) -> 
         {READ} WHERE k.account_id = $1 AND k.mode = $2 AND coalesce(r.role, 'manage') = $3
           AND (k.expires_at IS NULL OR k.expires_at > $4) ORDER BY k.id
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         role,
         now,
     )
@@ -119,8 +118,7 @@ async def move_endpoint(db: Session, tenant: Tenant, endpoint_id: UUID, *, url: 
         UPDATE endpoints SET url = $4, version = version + 1, updated_at = $5
         WHERE account_id = $1 AND mode = $2 AND id = $3
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         endpoint_id,
         url,
         now,

@@ -24,8 +24,7 @@ async def insert(db: Session, order: Order, *, first_poll_in_s: float | None) ->
             ON CONFLICT (account_id, mode, transaction_id) DO NOTHING RETURNING true
             """,
             order.id,
-            order.tenant.account_id,
-            order.tenant.mode,
+            *order.tenant,
             order.provider,
             order.transaction_id,
             order.order_no,
@@ -49,10 +48,7 @@ async def find(db: Session, order_id: UUID) -> Order | None:
 async def find_by_transaction(db: Session, tenant: Tenant, transaction_id: str) -> Order | None:
     """Return the tenant's order with the operator's own reference, or None."""
     row = await db.conn.fetchrow(
-        "SELECT * FROM orders WHERE account_id = $1 AND mode = $2 AND transaction_id = $3",
-        tenant.account_id,
-        tenant.mode,
-        transaction_id,
+        "SELECT * FROM orders WHERE account_id = $1 AND mode = $2 AND transaction_id = $3", *tenant, transaction_id
     )
     return None if row is None else _order(row)
 

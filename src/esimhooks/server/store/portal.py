@@ -23,8 +23,7 @@ async def insert_link(db: Session, digest: bytes, link: PortalLink, *, now: date
         VALUES ($1, $2, $3, $4, $5, $6, $7)
         """,
         digest,
-        link.tenant.account_id,
-        link.tenant.mode,
+        *link.tenant,
         link.role,
         link.page,
         link.framed,
@@ -57,8 +56,7 @@ async def start_session(db: Session, digest: bytes, link: PortalLink, *, now: da
         VALUES ($1, $2, $3, $4, $5, $6, $6)
         """,
         digest,
-        link.tenant.account_id,
-        link.tenant.mode,
+        *link.tenant,
         link.role,
         link.framed,
         now,

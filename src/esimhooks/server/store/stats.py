@@ -30,7 +30,7 @@ def _owned_by(tenant: Tenant | None) -> tuple[str, list[object]]:
     """Return the condition for a tenant's rows, for $1 and $2; an operator may look at all."""
     if tenant is None:
         return "$1::int IS NULL AND $2::int IS NULL", [None, None]
-    return "account_id = $1 AND mode = $2", [tenant.account_id, tenant.mode]
+    return "account_id = $1 AND mode = $2", [*tenant]
 
 
 async def deliveries_by_time(
@@ -127,8 +127,7 @@ async def first_steps(db: Session, tenant: Tenant) -> FirstSteps:
                EXISTS (SELECT FROM events WHERE account_id = $1 AND mode = $2) AS raised,
                EXISTS (SELECT FROM newest WHERE status = 'delivered') AS arrived
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
     )
     assert row is not None  # noqa: S101 - a SELECT without FROM has one row
     return FirstSteps(endpoint_id=row["endpoint_id"], raised=row["raised"], arrived=row["arrived"])
@@ -191,8 +190,7 @@ async def _stats(db: Session, tenant: Tenant, endpoint_id: UUID, lane: LaneFacts
                ) AS ms
         FROM newest GROUP BY status
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         endpoint_id,
         first_id_of(since),
     )

@@ -41,8 +41,7 @@ async def find(db: Session, tenant: Tenant, endpoint_id: UUID, *, lock: bool = F
         SELECT id, event_types, ordering, filter, enabled FROM endpoints WHERE account_id = $1 AND mode = $2 AND id = $3
         {"FOR NO KEY UPDATE" if lock else ""}
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         endpoint_id,
     )
     if row is None:
@@ -83,8 +82,7 @@ async def page_after(
         WHERE account_id = $1 AND mode = $2 AND (enabled OR disabled_at > $5) AND ($3::uuid IS NULL OR id > $3)
         ORDER BY id LIMIT $4
         """,
-        tenant.account_id,
-        tenant.mode,
+        *tenant,
         after,
         limit,
         enabled_at,
