@@ -130,6 +130,7 @@ async def test_the_pages_of_a_merchant_fit_and_have_no_barriers_in_every_languag
         await operator.call("PATCH", f"/v1/accounts/{history.account}/branding", {"language": language})
         link = await operator.post(f"/v1/accounts/{history.account}/portal-links", {"mode": "test"})
         await person.page.goto(link["url"])
+        await person.page.wait_for_url(f"{operator.url}/")
         for path in (
             "/",
             f"/endpoints/{history.endpoint}",

@@ -1,5 +1,6 @@
 """Portal links sign in once, to one account and mode, with one role; branding dresses the pages of an account."""
 
+import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator
@@ -30,12 +31,19 @@ async def a_link(operator: Api, merchant: Merchant, **body: Json) -> str:
     return str(made["url"]).removeprefix(operator.url)
 
 
+async def enter(browser: Browser, link: str) -> tuple[int, str]:
+    """Open a link and do what the script of its page does."""
+    status, text = await browser.get(link)
+    assert (status, "data-submit" in text) == (200, True)
+    return await browser.post(link)
+
+
 async def test_a_link_signs_in_once_to_its_page_account_and_mode(browser: Browser, operator: Api) -> None:
     merchant, other = await a_merchant(operator), await a_merchant(operator)
     foreign = await an_esim(operator, other.account, "test")
     link = await a_link(operator, merchant, page="/endpoints")
 
-    status, text = await browser.get(link)
+    status, text = await enter(browser, link)
     assert (status, "New endpoint" in text, "Acme" in text) == (200, True, True)
     assert (await browser.get(f"/esims/{foreign['esim']}"))[0] == 404
     assert (await browser.get(f"/esims?account={other.account}&mode=test"))[0] == 404
@@ -44,6 +52,39 @@ async def test_a_link_signs_in_once_to_its_page_account_and_mode(browser: Browse
     async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as another:
         status, text = await Browser(operator.url, another).get(link)
     assert (status, "used already, or has expired" in text) == (410, True)
+
+
+async def test_a_link_that_is_fetched_for_a_preview_or_posted_by_another_site_is_not_used_up(
+    browser: Browser, operator: Api
+) -> None:
+    link = await a_link(operator, await a_merchant(operator), page="/endpoints")
+    async with ClientSession() as previewing, previewing.get(operator.url + link) as preview:
+        assert (preview.status, preview.headers.get("set-cookie")) == (200, None)
+    elsewhere = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
+    async with browser.session.post(operator.url + link, headers=elsewhere) as refused:
+        assert refused.status == 403
+
+    status, text = await enter(browser, link)
+
+    assert (status, "New endpoint" in text) == (200, True)
+
+
+async def test_a_session_of_a_link_is_limited_as_a_key_is(settings: Settings) -> None:
+    async with (
+        running(settings.model_copy(update={"rate_limit_key": 2})) as node,
+        Api(node.url, node.admin_key) as operator,
+        ClientSession(cookie_jar=CookieJar(unsafe=True)) as one,
+        ClientSession(cookie_jar=CookieJar(unsafe=True)) as another,
+    ):
+        merchant = await a_merchant(operator)
+        flooding, other = Browser(node.url, one), Browser(node.url, another)
+        for browser in (flooding, other):
+            await enter(browser, await a_link(operator, merchant))
+
+        answers = await asyncio.gather(*(flooding.get("/endpoints") for _ in range(11)))
+
+        assert 429 in {status for status, _ in answers}
+        assert (await other.get("/endpoints"))[0] == 200
 
 
 async def test_a_link_that_has_expired_or_never_was_signs_nobody_in(
@@ -60,7 +101,7 @@ async def test_a_link_that_has_expired_or_never_was_signs_nobody_in(
 async def test_who_may_only_look_changes_nothing_and_sees_no_secret(browser: Browser, operator: Api) -> None:
     merchant = await a_merchant(operator, webhook_url="https://shop.example/hooks")
     esim = await an_esim(operator, merchant.account, "test", ac="LPA:1$smdp.example$CANARY")
-    await browser.get(await a_link(operator, merchant, role="view"))
+    await enter(browser, await a_link(operator, merchant, role="view"))
     status, text = await browser.get(f"/endpoints/{merchant.endpoint}")
     assert (status, "Disable" in text, "Secrets" in text) == (200, False, False)
     assert (await browser.get(f"/endpoints/{merchant.endpoint}/secrets"))[0] == 403
@@ -83,13 +124,13 @@ async def test_who_may_only_look_sees_no_values_of_headers(browser: Browser, ope
     endpoint = await operator.post(f"/v1/endpoints?account={merchant.account}&mode=test", fields)
     await an_esim(operator, merchant.account, "test")
     delivery = await the_delivery(operator, merchant)
-    await browser.get(await a_link(operator, merchant, role="view"))
+    await enter(browser, await a_link(operator, merchant, role="view"))
 
     status, text = await browser.get(f"/deliveries/{delivery}")
 
     assert (status, "authorization: \u2026\n" in text, "CANARY" in text) == (200, True, False)
     assert (await browser.get(f"/endpoints/{endpoint['id']}/edit"))[0] == 403
-    await browser.get(await a_link(operator, merchant, role="manage"))
+    await enter(browser, await a_link(operator, merchant, role="manage"))
     assert "authorization: Bearer CANARY" in (await browser.get(f"/deliveries/{delivery}"))[1]
     assert "authorization: Bearer CANARY" in (await browser.get(f"/endpoints/{endpoint['id']}/edit"))[1]
 
@@ -104,7 +145,7 @@ async def test_the_story_of_an_esim_says_that_its_activation_code_changed_and_sh
     made = await an_esim(operator, merchant.account, "test", transactionId="order-1", ac="LPA:1$smdp.example$CANARY")
     query = f"account={merchant.account}&mode=test"
     changes = (await operator.get(f"/v1/events/{made['events'][0]}?{query}"))["changes"]
-    await browser.get(await a_link(operator, merchant, role=role))
+    await enter(browser, await a_link(operator, merchant, role=role))
 
     status, text = await browser.get(f"/esims/{ordered['esim']}")
 
@@ -114,7 +155,7 @@ async def test_the_story_of_an_esim_says_that_its_activation_code_changed_and_sh
 
 async def test_sessions_are_listed_and_ended(browser: Browser, operator: Api) -> None:
     merchant, other = await a_merchant(operator), await a_merchant(operator)
-    await browser.get(await a_link(operator, merchant, role="view"))
+    await enter(browser, await a_link(operator, merchant, role="view"))
     path = f"/v1/accounts/{merchant.account}/portal-sessions"
     [session] = (await operator.get(path))["data"]
     assert (session["role"], session["mode"], session["frame"]) == ("view", "test", False)
@@ -147,18 +188,21 @@ async def test_a_link_for_a_frame_works_only_in_a_frame_of_an_origin_that_may_sh
     merchant = await a_merchant(framing)
     link = await a_link(framing, merchant, frame=True)
 
-    async def opened(**headers: str) -> tuple[int, str, str]:
+    async def opened(method: str = "GET", **headers: str) -> tuple[int, str, str]:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         async with (
             ClientSession() as session,
-            session.get(framing.url + link, headers=named, allow_redirects=False) as answer,
+            session.request(method, framing.url + link, headers=named, allow_redirects=False) as answer,
         ):
             cookie, policy = answer.headers.get("set-cookie", ""), answer.headers.get("content-security-policy", "")
             return answer.status, cookie, policy
 
     assert (await opened(sec_fetch_dest="document", referer=f"{ORIGIN}/shop"))[0] == 403
     assert (await opened(sec_fetch_dest="iframe", referer="https://evil.example/"))[0] == 403
-    status, cookie, _ = await opened(sec_fetch_dest="iframe", referer=f"{ORIGIN}/shop")
+    assert (await opened("POST", sec_fetch_dest="document", origin=framing.url))[0] == 403
+    status, _, policy = await opened(sec_fetch_dest="iframe", referer=f"{ORIGIN}/shop")
+    assert (status, f"frame-ancestors {ORIGIN}" in policy) == (200, True)
+    status, cookie, _ = await opened("POST", sec_fetch_dest="iframe", origin=framing.url)
     assert status == 303
     assert "HttpOnly; SameSite=None; Secure; Partitioned" in cookie
     status, _, policy = await opened(sec_fetch_dest="iframe", referer=f"{ORIGIN}/shop")
@@ -178,7 +222,7 @@ async def test_pages_wear_the_operators_name_colour_pictures_and_language(browse
     )
     assert answer.body == {"name": None, "accent": "#7a1f5c", "language": "es", "hasLogo": True, "hasFavicon": True}
 
-    await browser.get(await a_link(operator, merchant))
+    await enter(browser, await a_link(operator, merchant))
     _, text = await browser.get("/endpoints")
     assert ('lang="es"' in text, "Globetrotter" in text, "Destinos" in text) == (True, True, True)
     assert "esimhooks" not in re.sub(r"/static/\S+|esimhooks_\w+", "", text)

@@ -1,21 +1,26 @@
 """The way in by a portal link, and the pictures and the colour of a branding: open to all, as the sign-in page is."""
 
 from datetime import datetime
-from urllib.parse import urlsplit
+from typing import TypeVar
+from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
 from esimhooks.server.api.http import Request, Response, redirect
 from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Routes
 from esimhooks.server.dashboard.access import OPEN_PAGES
-from esimhooks.server.dashboard.session_user import cookie
+from esimhooks.server.dashboard.page_branding import branding_for
+from esimhooks.server.dashboard.render import page
+from esimhooks.server.dashboard.session_user import check_origin, cookie
 from esimhooks.server.domain.account import digest_of
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.ids import Prefix, parse_id
 from esimhooks.server.domain.portal import INSTALLATION
 from esimhooks.server.manage import portal as manage_portal
 from esimhooks.server.store import portal
-from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.database import Session
+
+Found = TypeVar("Found")
 
 NO_GOOD = "this link was used already, or has expired: ask for another one where you got it"
 PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
@@ -25,18 +30,27 @@ routes = Routes(OPEN_PAGES)
 
 
 @routes.get("/portal/{token}")
-async def enter(
-    request: Request, database: Database, now: datetime, installation: Installation, token: str
-) -> Response:
-    """Sign a merchant's person in, once. A link for a frame works only in a frame of an origin that may show it."""
-    async with database.transaction() as db:  # a GET that changes something: the link is used up
-        framed = await portal.is_framed(db, digest_of(token))
-        if framed:
-            _require_frame(request, installation)
-        used = await manage_portal.use_link(db, token, now=now)
-    if used is None:
-        raise Refused(NO_GOOD, status=410, code="GONE")
-    link, session = used
+async def show_link(request: Request, db: Session, now: datetime, installation: Installation, token: str) -> Response:
+    """Have a browser sign in by a link, at once: what fetches the link for a preview does not use it up.
+
+    A link for a frame works only in a frame of an origin that may show it.
+    """
+    link = _found(await portal.find_link(db, digest_of(token), now=now))
+    if link.framed:
+        came = urlsplit(request.headers.get("referer", ""))
+        _require_frame(request, allowed=not came.netloc or _origin(came) in installation.frame_origins)
+    branding = await branding_for(db, link.tenant.account_id)
+    origins = installation.frame_origins if link.framed else ()
+    return page("portal.html", None, {"title": "Sign in"}, branding=branding, frame_origins=origins)
+
+
+@routes.post("/portal/{token}")
+async def enter(request: Request, db: Session, now: datetime, token: str) -> Response:
+    """Sign a merchant's person in, once."""
+    check_origin(request)
+    if _found(await portal.find_link(db, digest_of(token), now=now)).framed:
+        _require_frame(request)
+    link, session = _found(await manage_portal.use_link(db, token, now=now))
     return redirect(link.page, set_cookie=cookie(request, session, framed=link.framed))
 
 
@@ -71,10 +85,17 @@ def _style(accent: str) -> bytes:
     ).encode()
 
 
-def _require_frame(request: Request, installation: Installation) -> None:
-    """Raise `Refused` (403) unless a browser says that it opens the link in a frame of an origin that may show it."""
-    came = urlsplit(request.headers.get("referer", ""))
-    origin = f"{came.scheme}://{came.netloc}"
-    destination = request.headers.get("sec-fetch-dest", "iframe")
-    if destination != "iframe" or (came.netloc and origin not in installation.frame_origins):
+def _found(link: Found | None) -> Found:
+    if link is None:
+        raise Refused(NO_GOOD, status=410, code="GONE")
+    return link
+
+
+def _origin(page: SplitResult) -> str:
+    return f"{page.scheme}://{page.netloc}"
+
+
+def _require_frame(request: Request, *, allowed: bool = True) -> None:
+    """Raise `Refused` (403) unless a browser says that it opens the link in a frame, of an origin that may show it."""
+    if not allowed or request.headers.get("sec-fetch-dest", "iframe") != "iframe":
         raise Refused.forbidden("this link works only inside the page that it was made for")

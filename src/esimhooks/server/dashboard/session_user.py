@@ -185,7 +185,10 @@ async def _find_signed_in(request: Request, token: str) -> tuple[Principal, Port
         session = await find_session(db, token, by_person=by_person, now=installation.clock())
         if session is None:
             of_portal = await find_portal_session(db, token, by_person=by_person, now=installation.clock())
-            return None if of_portal is None else (_principal_of(of_portal), of_portal)
+            if of_portal is None:
+                return None
+            check_rate_limit(request, f"portal {of_portal.id}")
+            return _principal_of(of_portal), of_portal
     if session.admin_digest is not None and session.admin_digest != authenticator.admin_digest:
         return None
     try:

@@ -31,17 +31,23 @@ async def insert_link(db: Session, digest: bytes, link: PortalLink, *, now: date
     )
 
 
-async def is_framed(db: Session, digest: bytes) -> bool | None:
-    """Return whether the link is for a frame, without using it; None where there is none."""
-    framed: bool | None = await db.conn.fetchval("SELECT framed FROM portal_links WHERE digest = $1", digest)
-    return framed
+async def find_link(db: Session, digest: bytes, *, now: datetime) -> PortalLink | None:
+    """Return the link without using it; None where there is none, or it has expired."""
+    return _link(
+        await db.conn.fetchrow("SELECT * FROM portal_links WHERE digest = $1 AND expires_at > $2", digest, now)
+    )
 
 
 async def use_link(db: Session, digest: bytes, *, now: datetime) -> PortalLink | None:
     """Use the link up and return it; None where there is none, or it has expired."""
-    row = await db.conn.fetchrow(
-        "DELETE FROM portal_links WHERE digest = $1 AND expires_at > $2 RETURNING *", digest, now
+    return _link(
+        await db.conn.fetchrow(
+            "DELETE FROM portal_links WHERE digest = $1 AND expires_at > $2 RETURNING *", digest, now
+        )
     )
+
+
+def _link(row: asyncpg.Record | None) -> PortalLink | None:
     if row is None:
         return None
     return struct_of(PortalLink, row, tenant=tenant_of(row))

@@ -303,3 +303,4 @@ countDown();
 setInterval(countDown, 1000);
 document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 drawAll(document);
+document.querySelector("form[data-submit]")?.requestSubmit();
