@@ -26,7 +26,6 @@ from esimhooks.server.api.transaction import HEADER, Begin, carry_out, carry_out
 from esimhooks.server.domain.audit import Action, Actor, ChangedField
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.observe.log import get_logger
 from esimhooks.server.observe.refused import RefusalKind
 from esimhooks.server.store import keys
@@ -144,9 +143,8 @@ async def audit_refusal(request: Request) -> None:
     }
     try:
         async with database.transaction() as db:
-            subject = text_of(Prefix.KEY, holder.key_id)
             await record_action(
-                db, actor_of(holder, address), Action.ACCESS_REFUSE, subject, owner=holder.tenant, changes=why
+                db, actor_of(holder, address), Action.ACCESS_REFUSE, holder.key_id, owner=holder.tenant, changes=why
             )
     except Exception as error:
         log.exception("access.refusal_not_noted", error=error)

@@ -60,6 +60,16 @@ class Action(StrEnum):
     BRANDING_PUT = "branding.put"
     DASHBOARD_SIGN_IN = "dashboard.sign-in"
 
+    @property
+    def of(self) -> Prefix:
+        """The kind of the rows that it is done to."""
+        kind = self.value.partition(".")[0]
+        return OF_ROWS.get(kind) or Prefix[kind.upper()]
+
+
+OF_ROWS = {"access": Prefix.KEY, "branding": Prefix.ACCOUNT, "portal": Prefix.ACCOUNT}
+"""Whose rows actions are of, where their names do not say it."""
+
 
 class ActorKind(StrEnum):
     """Who acts: the holder of an operator's key or of an account's, or the server by itself."""

@@ -12,7 +12,7 @@ from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import NOTHING_FURTHER, Esim, Further, OpenTopUp
-from esimhooks.server.domain.ids import Prefix, new_id, text_of
+from esimhooks.server.domain.ids import new_id
 from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.domain.order import Order
 from esimhooks.server.domain.schedule import ORDER_POLL_FIRST_S
@@ -55,9 +55,7 @@ async def top_up(db: Session, actor: Actor, new: NewOrder, esim: Esim, *, polled
         return known or order
     await esims.open_top_up(db, esim.id, OpenTopUp(order.transaction_id, order.package_code))
     fields = changes({}, order_fields(order))
-    await record_action(
-        db, actor, Action.ORDER_CREATE, text_of(Prefix.ORDER, order.id), owner=order.tenant, changes=fields
-    )
+    await record_action(db, actor, Action.ORDER_CREATE, order.id, owner=order.tenant, changes=fields)
     return order
 
 
@@ -75,9 +73,7 @@ async def place(db: Session, actor: Actor, new: NewOrder, *, polled: bool, now: 
     await esims.insert(db, made)
     await journal.wake_unmatched(db, [made[0]])
     fields = changes({}, order_fields(order))
-    await record_action(
-        db, actor, Action.ORDER_CREATE, text_of(Prefix.ORDER, order.id), owner=order.tenant, changes=fields
-    )
+    await record_action(db, actor, Action.ORDER_CREATE, order.id, owner=order.tenant, changes=fields)
     return order
 
 

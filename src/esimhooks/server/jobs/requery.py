@@ -8,7 +8,6 @@ from esimhooks.server.domain.emit import EmitPolicy
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.esim import Esim
-from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.update import Cause, Update
 from esimhooks.server.ingest.batch import Item, apply_batch
 from esimhooks.server.ingest.inbound import Wakes
@@ -49,7 +48,7 @@ class Requery:
         applied = await apply_batch(db, [answer], self._policy)
         db.after_commit(lambda: self._wakes.notify(applied))
         owner = Tenant(esim.account_id, esim.mode)
-        await record_action(db, actor, Action.ESIM_REQUERY, text_of(Prefix.ESIM, esim.id), owner=owner)
+        await record_action(db, actor, Action.ESIM_REQUERY, esim.id, owner=owner)
         [[result]] = applied.results
         return result
 

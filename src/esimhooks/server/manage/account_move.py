@@ -188,4 +188,4 @@ async def _check(database: Database, manifest: Manifest) -> None:
 
 
 async def _record(db: Session, action: Action, account_id: UUID) -> None:
-    await record_action(db, WHO_HAS_THE_DATABASE, action, text_of(Prefix.ACCOUNT, account_id), owner=account_id)
+    await record_action(db, WHO_HAS_THE_DATABASE, action, account_id, owner=account_id)

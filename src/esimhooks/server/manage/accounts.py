@@ -13,7 +13,7 @@ from esimhooks.server.domain.account import OPERATOR, Account, Quotas, Rate, hea
 from esimhooks.server.domain.audit import Action, Actor, ChangedField, changes
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.ids import Prefix, new_id, text_of
+from esimhooks.server.domain.ids import new_id
 from esimhooks.server.domain.lists import found
 from esimhooks.server.store import accounts, endpoints
 from esimhooks.server.store.audit import record_action
@@ -25,9 +25,7 @@ async def create_account(db: Session, actor: Actor, name: str, *, now: datetime)
     account = Account(id=new_id(), name=name, created_at=now, updated_at=now)
     await accounts.insert(db, account)
     made = {"name": ChangedField(None, name)}
-    await record_action(
-        db, actor, Action.ACCOUNT_CREATE, text_of(Prefix.ACCOUNT, account.id), owner=account.id, changes=made
-    )
+    await record_action(db, actor, Action.ACCOUNT_CREATE, account.id, owner=account.id, changes=made)
     return account
 
 
@@ -37,8 +35,7 @@ async def rename_account(db: Session, actor: Actor, account_id: UUID, name: str,
     after = found(await accounts.rename(db, account_id, name=name, now=now), "account")
     if before.name != after.name:
         renamed = {"name": ChangedField(before.name, after.name)}
-        subject = text_of(Prefix.ACCOUNT, account_id)
-        await record_action(db, actor, Action.ACCOUNT_RENAME, subject, owner=account_id, changes=renamed)
+        await record_action(db, actor, Action.ACCOUNT_RENAME, account_id, owner=account_id, changes=renamed)
     return after
 
 
@@ -48,7 +45,7 @@ async def delete_account(db: Session, actor: Actor, account_id: UUID, *, now: da
     if not await accounts.delete(db, account_id):
         raise Refused.not_found("there is no such account")
     await endpoints.cancel_orphans(db, now=now)
-    await record_action(db, actor, Action.ACCOUNT_DELETE, text_of(Prefix.ACCOUNT, account_id), owner=account_id)
+    await record_action(db, actor, Action.ACCOUNT_DELETE, account_id, owner=account_id)
 
 
 def require_merchant(account_id: UUID) -> None:
@@ -70,9 +67,7 @@ async def change_quotas(
         return before
     after = found(await accounts.change_quotas(db, account_id, quotas=wanted, now=now), "account")
     fields = changes(_fields(before.quotas), _fields(wanted))
-    await record_action(
-        db, actor, Action.ACCOUNT_QUOTAS, text_of(Prefix.ACCOUNT, account_id), owner=account_id, changes=fields
-    )
+    await record_action(db, actor, Action.ACCOUNT_QUOTAS, account_id, owner=account_id, changes=fields)
     return after
 
 

@@ -60,9 +60,7 @@ async def send_waiting_now(db: Session, actor: Actor, tenant: Tenant, endpoint_i
         raise Refused.conflict(f"the endpoint is {'paused' if endpoint.enabled else 'disabled'}: nothing is sent to it")
     number = await queue.send_all_now(db, endpoint_id, limit=MAX_SENT_NOW)
     changes = {"deliveries": ChangedField(None, number)}
-    await record_action(
-        db, actor, Action.ENDPOINT_SEND_NOW, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=changes
-    )
+    await record_action(db, actor, Action.ENDPOINT_SEND_NOW, endpoint_id, owner=tenant, changes=changes)
     return number
 
 
@@ -82,7 +80,7 @@ async def resend(
     made = {one.endpoint_id: one for one in reversed(await deliveries.of_events(db, tenant, [event.id]))}
     again = [await _send(db, event, endpoint, made.get(endpoint.id)) for endpoint in chosen]
     to = {"deliveries": ChangedField(None, [text_of(Prefix.DELIVERY, one) for one in again])}
-    await record_action(db, actor, Action.EVENT_RESEND, text_of(Prefix.EVENT, event_id), owner=tenant, changes=to)
+    await record_action(db, actor, Action.EVENT_RESEND, event_id, owner=tenant, changes=to)
     return again
 
 
@@ -91,7 +89,7 @@ async def cancel(db: Session, actor: Actor, tenant: Tenant, delivery_id: UUID, *
     found(await deliveries.find(db, tenant, delivery_id), "delivery")
     if not await queue.cancel(db, delivery_id, now=now):
         raise Refused.conflict("the delivery is not pending: there is nothing to cancel")
-    await record_action(db, actor, Action.DELIVERY_CANCEL, text_of(Prefix.DELIVERY, delivery_id), owner=tenant)
+    await record_action(db, actor, Action.DELIVERY_CANCEL, delivery_id, owner=tenant)
     return found(await deliveries.find(db, tenant, delivery_id), "delivery")
 
 
@@ -100,7 +98,7 @@ async def _send_again(db: Session, actor: Actor, tenant: Tenant, delivery_id: UU
     found(await endpoints.find(db, tenant, delivery.endpoint_id), "endpoint any more for this delivery")
     if not await queue.send_again(db, delivery):
         await queue.send_now(db, delivery_id)
-    await record_action(db, actor, Action.DELIVERY_RETRY, text_of(Prefix.DELIVERY, delivery_id), owner=tenant)
+    await record_action(db, actor, Action.DELIVERY_RETRY, delivery_id, owner=tenant)
 
 
 async def _lock_endpoints(db: Session, event: Event, endpoint_id: UUID | None) -> Sequence[Endpoint]:

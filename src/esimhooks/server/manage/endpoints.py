@@ -103,9 +103,7 @@ async def rotate_secret(
     if endpoint.signature_profile is SignatureProfile.ASYMMETRIC:
         await endpoints.add_secret(db, tenant, endpoint_id, secret=new_key_pair().private_key, now=now)
     fields = {"expireOldIn": ChangedField(None, how.expire_old_in_s)}
-    await record_action(
-        db, actor, Action.ENDPOINT_ROTATE, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=fields
-    )
+    await record_action(db, actor, Action.ENDPOINT_ROTATE, endpoint_id, owner=tenant, changes=fields)
     return await endpoints.signing_secrets(db, tenant, endpoint_id, now=now)
 
 
@@ -198,9 +196,7 @@ async def create_endpoint(
     secret = new_secret() if secret is None else require_secret(secret)
     await endpoints.insert(db, endpoint, secret=secret)
     made = changes({}, endpoint_fields(endpoint))
-    await record_action(
-        db, actor, Action.ENDPOINT_CREATE, text_of(Prefix.ENDPOINT, endpoint.id), owner=tenant, changes=made
-    )
+    await record_action(db, actor, Action.ENDPOINT_CREATE, endpoint.id, owner=tenant, changes=made)
     return Made(endpoint, secret, await provide_key_pair(db, endpoint, now=now))
 
 
@@ -229,8 +225,7 @@ async def change_endpoint(
     if after.ordering is not before.ordering:
         await endpoints.reorder(db, after)
     changed_fields = changes(endpoint_fields(before), endpoint_fields(after))
-    subject = text_of(Prefix.ENDPOINT, endpoint_id)
-    await record_action(db, actor, Action.ENDPOINT_CHANGE, subject, owner=tenant, changes=changed_fields)
+    await record_action(db, actor, Action.ENDPOINT_CHANGE, endpoint_id, owner=tenant, changes=changed_fields)
     return after
 
 
@@ -240,9 +235,7 @@ async def delete_endpoint(db: Session, actor: Actor, tenant: Tenant, endpoint_id
     if not await endpoints.delete(db, tenant, endpoint_id, now=now):
         raise Refused.not_found("there is no such endpoint")
     lost = {"url": ChangedField(endpoint.url, None)}
-    await record_action(
-        db, actor, Action.ENDPOINT_DELETE, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=lost
-    )
+    await record_action(db, actor, Action.ENDPOINT_DELETE, endpoint_id, owner=tenant, changes=lost)
 
 
 async def send_example(
@@ -259,9 +252,7 @@ async def send_example(
         raise Refused.conflict("the endpoint is disabled: enable it first")
     delivery = await publish_to(db, event, endpoint)
     sent = {"type": ChangedField(None, event.type.value)}
-    await record_action(
-        db, actor, Action.ENDPOINT_TEST, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=sent
-    )
+    await record_action(db, actor, Action.ENDPOINT_TEST, endpoint_id, owner=tenant, changes=sent)
     return event, delivery
 
 
@@ -284,7 +275,7 @@ async def switch_endpoint(
     await lanes.switch(db, endpoint_id, is_enabled=enabled)
     action = Action.ENDPOINT_ENABLE if enabled else Action.ENDPOINT_DISABLE
     switched = {"enabled": ChangedField(before.enabled, enabled)}
-    await record_action(db, actor, action, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=switched)
+    await record_action(db, actor, action, endpoint_id, owner=tenant, changes=switched)
     if reason is not None:
         disabled = [EndpointDisabled(account_id=tenant.account_id, endpoint_id=endpoint_id, reason=reason)]
         await operational.emit(db, disabled, now=now)
@@ -309,7 +300,7 @@ async def pause_endpoint(
     await lanes.switch(db, endpoint_id, is_enabled=not paused)
     action = Action.ENDPOINT_PAUSE if paused else Action.ENDPOINT_RESUME
     switched = {"paused": ChangedField(before.paused, paused)}
-    await record_action(db, actor, action, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=switched)
+    await record_action(db, actor, action, endpoint_id, owner=tenant, changes=switched)
     return after
 
 

@@ -28,10 +28,7 @@ from esimhooks.vocabulary.timestamps import timestamp
 CANCELLED = "ended by a person"
 MAX_FILTERED, FILTER_BATCH = 2000, 200
 """How many of the newest unsent events a count tries on the endpoint's filter; all others count as wanted."""
-CANCEL = {
-    RecoveryFilter.kind: (Prefix.RECOVERY, Action.RECOVERY_CANCEL),
-    RequeryFilter.kind: (Prefix.REQUERY, Action.REQUERY_CANCEL),
-}
+CANCEL = {RecoveryFilter.kind: Action.RECOVERY_CANCEL, RequeryFilter.kind: Action.REQUERY_CANCEL}
 
 
 class MissedEvents(Struct, frozen=True, kw_only=True):
@@ -77,8 +74,7 @@ async def begin_recovery(
         "to": ChangedField(None, timestamp(missed.end)),
         "statuses": ChangedField(None, missed.statuses),
     }
-    subject = text_of(Prefix.ENDPOINT, endpoint_id)
-    await record_action(db, actor, Action.ENDPOINT_RECOVER, subject, owner=tenant, changes=changes)
+    await record_action(db, actor, Action.ENDPOINT_RECOVER, endpoint_id, owner=tenant, changes=changes)
     return job
 
 
@@ -103,17 +99,16 @@ async def begin_requery(
     if not await jobs.insert(db, job):
         raise Refused.conflict("this account and mode already has a requery running: wait for it, or cancel it")
     changes = {name: ChangedField(None, value) for name, value in _criteria_of(where).items()}
-    await record_action(db, actor, Action.REQUERY_BEGIN, text_of(Prefix.REQUERY, job.id), owner=tenant, changes=changes)
+    await record_action(db, actor, Action.REQUERY_BEGIN, job.id, owner=tenant, changes=changes)
     return job
 
 
 async def cancel_job(db: Session, actor: Actor, job: Job[Filter], *, now: datetime) -> Job[Filter]:
     """End a job where it is. Raises `Refused` (404, or 409 where it is finished)."""
     kind, tenant = type(job.filter), job.tenant
-    prefix, action = CANCEL[kind.kind]
     if not await jobs.end(db, tenant, job.id, problem=CANCELLED, now=now):
         raise Refused.conflict(f"the {kind.kind} is finished: there is nothing to cancel")
-    await record_action(db, actor, action, text_of(prefix, job.id), owner=tenant)
+    await record_action(db, actor, CANCEL[kind.kind], job.id, owner=tenant)
     return found(await jobs.find(db, tenant, kind, job.id), kind.kind)
 
 

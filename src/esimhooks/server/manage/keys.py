@@ -125,7 +125,7 @@ async def revoke_key(db: Session, actor: Actor, account_id: UUID | None, key_id:
     """Revoke an account's key, or an operator's (None), at once. Raises `Refused` (404)."""
     key = found(await keys.delete(db, account_id, key_id), "key")
     lost = changes(key_fields(key), {})
-    await record_action(db, actor, Action.KEY_REVOKE, text_of(Prefix.KEY, key_id), owner=key.tenant, changes=lost)
+    await record_action(db, actor, Action.KEY_REVOKE, key_id, owner=key.tenant, changes=lost)
 
 
 def _key(tenant: Tenant | None, new: NewKey, text: str, *, now: datetime) -> ApiKey:
@@ -147,14 +147,12 @@ def _key(tenant: Tenant | None, new: NewKey, text: str, *, now: datetime) -> Api
 async def _store(db: Session, actor: Actor, key: ApiKey) -> None:
     await keys.insert(db, key)
     fields = changes({}, key_fields(key))
-    await record_action(db, actor, Action.KEY_CREATE, text_of(Prefix.KEY, key.id), owner=key.tenant, changes=fields)
+    await record_action(db, actor, Action.KEY_CREATE, key.id, owner=key.tenant, changes=fields)
 
 
 async def _record_change(db: Session, actor: Actor, before: ApiKey, after: ApiKey) -> None:
     if changed := changes(key_fields(before), key_fields(after)):
-        await record_action(
-            db, actor, Action.KEY_CHANGE, text_of(Prefix.KEY, after.id), owner=after.tenant, changes=changed
-        )
+        await record_action(db, actor, Action.KEY_CHANGE, after.id, owner=after.tenant, changes=changed)
 
 
 async def _require_free_slot(
@@ -180,9 +178,7 @@ async def _move(db: Session, actor: Actor, tenant: Tenant, endpoint_id: UUID, ur
         return
     await keys.move_endpoint(db, tenant, endpoint_id, url=url, now=now)
     moved = {"url": ChangedField(endpoint.url, url)}
-    await record_action(
-        db, actor, Action.ENDPOINT_CHANGE, text_of(Prefix.ENDPOINT, endpoint_id), owner=tenant, changes=moved
-    )
+    await record_action(db, actor, Action.ENDPOINT_CHANGE, endpoint_id, owner=tenant, changes=moved)
 
 
 def _with_url(url: str, name: str) -> Change:

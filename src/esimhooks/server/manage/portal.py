@@ -30,8 +30,7 @@ async def create_link(db: Session, actor: Actor, link: PortalLink, *, now: datet
     token = secrets.token_urlsafe(TOKEN_BYTES)
     await portal.insert_link(db, digest_of(token), link, now=now)
     made = {"role": ChangedField(None, link.role.value), "page": ChangedField(None, link.page)}
-    subject = text_of(Prefix.ACCOUNT, link.tenant.account_id)
-    await record_action(db, actor, Action.PORTAL_LINK, subject, owner=link.tenant, changes=made)
+    await record_action(db, actor, Action.PORTAL_LINK, link.tenant.account_id, owner=link.tenant, changes=made)
     return token
 
 
@@ -62,7 +61,7 @@ async def end_session(db: Session, actor: Actor, account_id: UUID, session_id: s
     """End a portal session at once. Raises `Refused` (404)."""
     if not await portal.end_session(db, account_id, session_id):
         raise Refused.not_found("there is no such portal session")
-    await record_action(db, actor, Action.PORTAL_END, text_of(Prefix.ACCOUNT, account_id), owner=account_id)
+    await record_action(db, actor, Action.PORTAL_END, account_id, owner=account_id)
 
 
 async def change_branding(

@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from esimhooks.server.domain.audit import Action, Actor, ChangedField, changes, provider_fields
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.errors import Refused
-from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.lists import Unreadable, found
 from esimhooks.server.domain.notification import InboundRequest, JournalEntry, JournalFilter
 from esimhooks.server.domain.provider import StoredProvider
@@ -199,6 +198,4 @@ async def replay(db: Session, actor: Actor, notification_id: UUID) -> None:
     """Put the notification back on the backlog. Raises `Refused` (404)."""
     entry = found(await journal.find(db, notification_id), "notification")
     await journal.reopen(db, entry)
-    await record_action(
-        db, actor, Action.NOTIFICATION_REPLAY, text_of(Prefix.NOTIFICATION, entry.id), owner=entry.tenant
-    )
+    await record_action(db, actor, Action.NOTIFICATION_REPLAY, entry.id, owner=entry.tenant)

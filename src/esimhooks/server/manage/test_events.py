@@ -137,7 +137,7 @@ async def raise_test_event(
     await batch_writes.write(db, batch_writes.Writes(created=rows if is_new else [], changed=[] if is_new else rows))
     await publish(db, [event])
     raised = {"type": ChangedField(None, event.type.value)}
-    await record_action(db, actor, Action.EVENT_TEST, text_of(Prefix.EVENT, event.id), owner=tenant, changes=raised)
+    await record_action(db, actor, Action.EVENT_TEST, event.id, owner=tenant, changes=raised)
     return event
 
 

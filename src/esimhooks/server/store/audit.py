@@ -11,7 +11,7 @@ import asyncpg
 from esimhooks.server.domain.audit import Action, Actor, ActorKind, AuditEntry, AuditFilter, ChangedField
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import NotNow
-from esimhooks.server.domain.ids import new_id
+from esimhooks.server.domain.ids import new_id, text_of
 from esimhooks.server.store.database import Session, row_count
 from esimhooks.server.store.freezing import MOVING, RETRY_AFTER_S
 from esimhooks.server.store.statements import struct_of
@@ -22,12 +22,14 @@ async def record_action(
     db: Session,
     actor: Actor,
     action: Action,
-    subject: str,
+    subject: UUID | str,
     *,
     owner: Tenant | UUID | None,
     changes: Mapping[str, ChangedField] | None = None,
 ) -> None:
-    """Write down that the actor did this; `owner` is a tenant, an account, or None for the installation.
+    """Write down that the actor did this to a row (`subject` is its id) or to something else, which has a name.
+
+    `owner` is a tenant, an account, or None for the installation.
 
     Raises `NotNow` where the account is frozen, so that nothing of it is changed meanwhile: every change is recorded.
     """
@@ -37,7 +39,7 @@ async def record_action(
         mode=owner.mode if isinstance(owner, Tenant) else None,
         actor=actor,
         action=action,
-        subject=subject,
+        subject=text_of(action.of, subject) if isinstance(subject, UUID) else subject,
         changes=changes or {},
     )
     if not await insert(db, entry):
