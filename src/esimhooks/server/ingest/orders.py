@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from esimhooks.server.domain.audit import Action, Actor, changes, order_fields
 from esimhooks.server.domain.change import UpdateOutcome
@@ -49,13 +49,9 @@ async def top_up(db: Session, actor: Actor, new: NewOrder, esim: Esim, *, polled
     The next volume that is added to the eSIM names it. `polled`: whether its provider can be queried.
     """
     order = replace(_order(new, now), esim_id=esim.id)
-    polls = polled and esim.esim_tran_no is not None
-    if not await orders.insert(db, order, first_poll_in_s=ORDER_POLL_FIRST_S if polls else None):
-        known = await orders.find_by_transaction(db, new.tenant, new.transaction_id)
-        return known or order
+    if known := await _store(db, actor, order, polled=polled and esim.esim_tran_no is not None):
+        return known
     await esims.open_top_up(db, esim.id, OpenTopUp(order.transaction_id, order.package_code))
-    fields = changes({}, order_fields(order))
-    await record_action(db, actor, Action.ORDER_CREATE, order.id, owner=order.tenant, changes=fields)
     return order
 
 
@@ -65,31 +61,25 @@ async def place(db: Session, actor: Actor, new: NewOrder, *, polled: bool, now: 
     `polled`: whether its provider can be queried.
     """
     order = _order(new, now)
-    polls = polled and order.order_no is not None
-    if not await orders.insert(db, order, first_poll_in_s=ORDER_POLL_FIRST_S if polls else None):
-        known = await orders.find_by_transaction(db, new.tenant, new.transaction_id)
-        return known or order
+    if known := await _store(db, actor, order, polled=polled and order.order_no is not None):
+        return known
     made = [_pending(order, now) for _ in range(order.quantity)]
     await esims.insert(db, made)
     await journal.wake_unmatched(db, [made[0]])
-    fields = changes({}, order_fields(order))
-    await record_action(db, actor, Action.ORDER_CREATE, order.id, owner=order.tenant, changes=fields)
     return order
 
 
+async def _store(db: Session, actor: Actor, order: Order, *, polled: bool) -> Order | None:
+    """Store a new order; return the one there is with the same transaction id."""
+    if not await orders.insert(db, order, first_poll_in_s=ORDER_POLL_FIRST_S if polled else None):
+        return await orders.find_by_transaction(db, order.tenant, order.transaction_id) or order
+    fields = changes({}, order_fields(order))
+    await record_action(db, actor, Action.ORDER_CREATE, order.id, owner=order.tenant, changes=fields)
+    return None
+
+
 def _order(new: NewOrder, now: datetime) -> Order:
-    return Order(
-        id=new_id(),
-        tenant=new.tenant,
-        provider=new.provider,
-        transaction_id=new.transaction_id,
-        order_no=new.order_no,
-        package_code=new.package_code,
-        package_name=new.package_name,
-        quantity=new.quantity,
-        metadata=new.metadata,
-        created_at=now,
-    )
+    return Order(id=new_id(), created_at=now, **asdict(new))
 
 
 def _pending(order: Order, now: datetime) -> Esim:
