@@ -16,8 +16,7 @@ from esimhooks.server.domain.change import Change, EventDraft, UpdateOutcome, Up
 from esimhooks.server.domain.credentials import TOKEN_BYTES, own_address
 from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.emit import Emission, EmitPolicy, emit, emit_pending, envelope
-from esimhooks.server.domain.endpoint import Ordering, Tenant
-from esimhooks.server.domain.endpoint_rules import EventBody, is_selected
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.esim import Esim, Further
 from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.ids import Prefix, id_or_none, new_id
@@ -25,6 +24,7 @@ from esimhooks.server.domain.transition import apply, lacks_volume, superseded, 
 from esimhooks.server.domain.update import Cause, Doubt, Identity, Update
 from esimhooks.server.ingest.deduplication import is_last_again
 from esimhooks.server.ingest.directory import KEYS, Directory, is_another, is_named
+from esimhooks.server.ingest.fan_out import wanted_deliveries
 from esimhooks.server.store.batch_reads import MAX_INLINE_ENDPOINTS, Candidate, Known, Scope, Unreadable
 from esimhooks.server.store.batch_writes import Writes
 from esimhooks.server.store.freezing import MOVING
@@ -283,24 +283,11 @@ class Applying:
         fan_outs: list[Event] = []
         deliveries: list[Delivery] = []
         for event in self._events:
-            body = EventBody(event.body)
             subscriptions = self._known.subscriptions.get(event.tenant, [])
             if event.tenant in self._known.fanning_out or len(subscriptions) > MAX_INLINE_ENDPOINTS:
                 fan_outs.append(event)
                 continue
-            deliveries += [
-                Delivery(
-                    id=new_id(),
-                    tenant=event.tenant,
-                    event_id=event.id,
-                    event_type=event.type,
-                    esim_id=event.esim_id,
-                    endpoint_id=subscription.endpoint_id,
-                    ordered=subscription.ordering is Ordering.ESIM and event.esim_id is not None,
-                )
-                for subscription in subscriptions
-                if is_selected(subscription.event_types, subscription.filter, event.type, body)
-            ]
+            deliveries += wanted_deliveries(event, subscriptions)
         return fan_outs, deliveries
 
 

@@ -4,7 +4,7 @@ For few endpoints within the transaction that made the events. A tenant with man
 commit, in the order of its events; the row of a fan-out says how far it is, so a crash loses nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from time import monotonic
 from uuid import UUID
@@ -42,12 +42,10 @@ async def publish(db: Session, made: Sequence[Event], *, but_not: UUID | None = 
     metrics.events_emitted([event.type for event in made])
     subscribed = await subscriptions.of_tenants(db, {event.tenant for event in made})
     wanted = [
-        _delivery(event.tenant, FanOut.of(event), subscription)
+        delivery
         for event in made
-        for body in [EventBody(event.body)]
-        for subscription in subscribed.get(event.tenant, [])
-        if is_selected(subscription.event_types, subscription.filter, event.type, body)
-        and subscription.endpoint_id != but_not
+        for delivery in wanted_deliveries(event, subscribed.get(event.tenant, []))
+        if delivery.endpoint_id != but_not
     ]
     await _store(db, wanted)
     return wanted
@@ -63,7 +61,7 @@ async def publish_to(db: Session, event: Event, endpoint: Endpoint) -> Delivery:
 async def deliver_to(db: Session, event: Event, endpoint: Endpoint) -> Delivery:
     """Make a pending delivery of an event that stands for an endpoint that has none of it."""
     subscription = Subscription(endpoint.id, None, endpoint.ordering)
-    delivery = _delivery(event.tenant, FanOut.of(event), subscription)
+    delivery = delivery_to(subscription, event.tenant, FanOut.of(event))
     await _store(db, [delivery])
     return delivery
 
@@ -110,7 +108,7 @@ class FanOuts:
             for event in waiting:
                 body = bodies.get(event.event_id)
                 wanted += [
-                    _delivery(tenant, event, one) for one in found if _is_open_to(one, event) and _passes(one, body)
+                    delivery_to(one, tenant, event) for one in found if _is_open_to(one, event) and _passes(one, body)
                 ]
                 if len(found) == STEP_DELIVERIES:
                     await fan_outs.advance(db, event.event_id, reached=found[-1].endpoint_id)
@@ -148,7 +146,18 @@ def _passes(subscription: Subscription, body: EventBody | None) -> bool:
     return body is None or body.passes(subscription.filter)
 
 
-def _delivery(tenant: Tenant, event: FanOut, subscription: Subscription) -> Delivery:
+def wanted_deliveries(event: Event, subscriptions: Iterable[Subscription]) -> list[Delivery]:
+    """Return a new delivery for each endpoint that wants the event."""
+    body, started = EventBody(event.body), FanOut.of(event)
+    return [
+        delivery_to(one, event.tenant, started)
+        for one in subscriptions
+        if is_selected(one.event_types, one.filter, event.type, body)
+    ]
+
+
+def delivery_to(subscription: Subscription, tenant: Tenant, event: FanOut) -> Delivery:
+    """Return a new delivery of the event to an endpoint."""
     return Delivery(
         id=new_id(),
         tenant=tenant,

@@ -16,16 +16,16 @@ from msgspec import structs
 
 from esimhooks.server.domain.change import UpdateOutcome
 from esimhooks.server.domain.clock import Clock
-from esimhooks.server.domain.delivery import Delivery
 from esimhooks.server.domain.emit import EmitPolicy
-from esimhooks.server.domain.endpoint import Ordering, Tenant
+from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.endpoint_rules import EventBody, is_subscribed
 from esimhooks.server.domain.errors import NotNow, Refused, Undecryptable
 from esimhooks.server.domain.event import event_type_of
-from esimhooks.server.domain.ids import Prefix, new_id, text_of
+from esimhooks.server.domain.ids import Prefix, text_of
 from esimhooks.server.domain.job import Filter, Job, Missed, RecoveryFilter, RequeryFilter
 from esimhooks.server.domain.schedule import outage_delay_s
 from esimhooks.server.ingest.batch import BatchResult, Item, apply_batch
+from esimhooks.server.ingest.fan_out import delivery_to
 from esimhooks.server.ingest.inbound import Wakes
 from esimhooks.server.jobs.due_work import IDLE_S
 from esimhooks.server.jobs.requery import Requery
@@ -33,6 +33,7 @@ from esimhooks.server.observe.log import get_logger
 from esimhooks.server.runtime.for_each import Failed, for_each
 from esimhooks.server.store import deliveries, esims, events, jobs, queue, subscriptions
 from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.fan_outs import FanOut
 from esimhooks.server.store.jobs import Candidate
 from esimhooks.server.store.subscriptions import Subscription
 
@@ -257,7 +258,12 @@ async def _send(db: Session, job: Job[RecoveryFilter], endpoint: Subscription, c
     statuses = job.filter.statuses
     ended = [one.delivery_id for one in candidates if one.delivery_id is not None and one.status in statuses]
     never = [one for one in candidates if _never_sent(endpoint, statuses, one)]
-    new = [_delivery(job.tenant, endpoint, one) for one in await _passing(db, endpoint, never)]
+    new = [
+        delivery_to(
+            endpoint, job.tenant, FanOut(event_id=one.event_id, event_type=event_type_of(one.type), esim_id=one.esim_id)
+        )
+        for one in await _passing(db, endpoint, never)
+    ]
     if not ended and not new:
         return 0
     again = await deliveries.reopen(db, ended, ordering=endpoint.ordering)
@@ -281,15 +287,3 @@ async def _passing(db: Session, endpoint: Subscription, candidates: Sequence[Can
 def _never_sent(endpoint: Subscription, statuses: Sequence[Missed], one: Candidate) -> bool:
     never = one.delivery_id is None and Missed.NEVER in statuses
     return never and is_subscribed(endpoint.event_types, event_type_of(one.type))
-
-
-def _delivery(tenant: Tenant, endpoint: Subscription, one: Candidate) -> Delivery:
-    return Delivery(
-        id=new_id(),
-        tenant=tenant,
-        event_id=one.event_id,
-        event_type=event_type_of(one.type),
-        esim_id=one.esim_id,
-        endpoint_id=endpoint.endpoint_id,
-        ordered=endpoint.ordering is Ordering.ESIM and one.esim_id is not None,
-    )
