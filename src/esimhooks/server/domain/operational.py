@@ -6,12 +6,12 @@ included: the rest may hold a password.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TypeVar, assert_never
+from typing import assert_never
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from esimhooks.server.domain.account import OPERATOR
 from esimhooks.server.domain.delivery import OutcomeClass
@@ -83,9 +83,6 @@ class ProviderTrouble(Struct, frozen=True, kw_only=True):
     since: datetime
 
 
-Value = TypeVar("Value", str, int)
-
-
 class EndpointDescription(Struct, frozen=True):
     """What an operational event says of its endpoint."""
 
@@ -103,45 +100,6 @@ TYPES: Mapping[type[OperationalEvent], OperationalType] = {
 }
 
 
-class _Data(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    account: str
-    mode: str
-    endpoint: str
-    endpoint_name: str | UnsetType = UNSET
-    host: str
-    reason: DisabledReason | UnsetType = UNSET
-    since: str | UnsetType = UNSET
-    failures: int | UnsetType = UNSET
-    delivery: str | UnsetType = UNSET
-    event: str | UnsetType = UNSET
-    event_type: str | UnsetType = UNSET
-    attempts: int | UnsetType = UNSET
-    outcome: OutcomeClass | UnsetType = UNSET
-    status_code: int | UnsetType = UNSET
-    error: str | UnsetType = UNSET
-
-
-class _DoubtData(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    provider: str
-    field: str
-    word: str = ""
-    detail: str
-    notification: str | UnsetType = UNSET
-
-
-class _TroubleData(Struct, frozen=True, kw_only=True):
-    provider: str
-    detail: str
-    since: str
-
-
-class _Envelope(Struct, frozen=True, kw_only=True):
-    id: str
-    event: OperationalType
-    timestamp: str
-    data: "_Data | _DoubtData | _TroubleData"
-
-
 def operational_event(
     event: OperationalEvent, endpoint: EndpointDescription, *, event_id: UUID, now: datetime, tenant: Tenant = OPERATOR
 ) -> Event:
@@ -151,31 +109,32 @@ def operational_event(
 
 def doubt_event(doubt: ProviderDoubt, *, event_id: UUID, now: datetime) -> Event:
     """Return the event for the operator about what was not understood of a provider; `now` is aware UTC."""
-    data = _DoubtData(
-        provider=doubt.provider,
-        field=doubt.field,
-        word=doubt.word,
-        detail=doubt.detail,
-        notification=_or_absent(text_or_none(Prefix.NOTIFICATION, doubt.notification_id)),
-    )
+    data = {
+        "provider": doubt.provider,
+        "field": doubt.field,
+        "word": doubt.word or None,
+        "detail": doubt.detail,
+        "notification": text_or_none(Prefix.NOTIFICATION, doubt.notification_id),
+    }
     return _event(OperationalType.PROVIDER_DOUBT, data, event_id=event_id, now=now)
 
 
 def trouble_event(trouble: ProviderTrouble, *, event_id: UUID, now: datetime) -> Event:
     """Return the event for the operator about what is wrong with a provider; `now` is aware UTC."""
-    data = _TroubleData(provider=trouble.provider, detail=trouble.detail, since=timestamp(trouble.since))
+    data = {"provider": trouble.provider, "detail": trouble.detail, "since": timestamp(trouble.since)}
     return _event(trouble.kind, data, event_id=event_id, now=now)
 
 
 def _event(
-    kind: OperationalType,
-    data: _Data | _DoubtData | _TroubleData,
-    *,
-    event_id: UUID,
-    now: datetime,
-    tenant: Tenant = OPERATOR,
+    kind: OperationalType, data: Mapping[str, object], *, event_id: UUID, now: datetime, tenant: Tenant = OPERATOR
 ) -> Event:
-    envelope = _Envelope(id=text_of(Prefix.EVENT, event_id), event=kind, timestamp=timestamp(now), data=data)
+    """Return the event; what is None in the data is absent."""
+    body = {
+        "id": text_of(Prefix.EVENT, event_id),
+        "event": kind,
+        "timestamp": timestamp(now),
+        "data": {name: value for name, value in data.items() if value is not None},
+    }
     return Event(
         id=event_id,
         tenant=tenant,
@@ -183,55 +142,38 @@ def _event(
         type=kind,
         happened_at=now,
         notification_id=None,
-        body=msgspec.json.encode(envelope),
+        body=msgspec.json.encode(body),
     )
 
 
-def _data(event: OperationalEvent, endpoint: EndpointDescription) -> _Data:
-    common = _Data(
-        account=text_of(Prefix.ACCOUNT, event.account_id),
-        mode=endpoint.mode,
-        endpoint=text_of(Prefix.ENDPOINT, event.endpoint_id),
-        endpoint_name=_or_absent(endpoint.name),
-        host=urlsplit(endpoint.url).hostname or "",
-    )
+def _data(event: OperationalEvent, endpoint: EndpointDescription) -> Mapping[str, object]:
+    return {
+        "account": text_of(Prefix.ACCOUNT, event.account_id),
+        "mode": endpoint.mode,
+        "endpoint": text_of(Prefix.ENDPOINT, event.endpoint_id),
+        "endpointName": endpoint.name,
+        "host": urlsplit(endpoint.url).hostname or "",
+    } | _what_happened(event)
+
+
+def _what_happened(event: OperationalEvent) -> dict[str, object]:
     match event:
         case EndpointDisabled():
-            return msgspec.structs.replace(common, reason=event.reason)
+            return {"reason": event.reason}
         case EndpointRecovered():
-            return msgspec.structs.replace(common, since=timestamp(event.alerted_at))
+            return {"since": timestamp(event.alerted_at)}
         case EndpointFailing():
-            return _failing(common, event)
+            return {"since": timestamp(event.since), "failures": event.failures} | _failure(event.last_failure)
         case DeliveryFailed():
-            return _failed(common, event)
+            return {
+                "delivery": text_of(Prefix.DELIVERY, event.delivery_id),
+                "event": text_of(Prefix.EVENT, event.event_id),
+                "eventType": event.event_type,
+                "attempts": event.attempts,
+            } | _failure(event)
         case _:
             assert_never(event)
 
 
-def _failing(common: _Data, event: EndpointFailing) -> _Data:
-    failing = msgspec.structs.replace(common, since=timestamp(event.since), failures=event.failures)
-    if event.last_failure is None:
-        return failing
-    return msgspec.structs.replace(
-        failing,
-        outcome=event.last_failure.outcome,
-        status_code=_or_absent(event.last_failure.status_code),
-        error=_or_absent(event.last_failure.error),
-    )
-
-
-def _failed(common: _Data, event: DeliveryFailed) -> _Data:
-    return msgspec.structs.replace(
-        common,
-        delivery=text_of(Prefix.DELIVERY, event.delivery_id),
-        event=text_of(Prefix.EVENT, event.event_id),
-        event_type=event.event_type,
-        attempts=event.attempts,
-        outcome=event.outcome,
-        status_code=_or_absent(event.status_code),
-        error=_or_absent(event.error),
-    )
-
-
-def _or_absent(value: Value | None) -> Value | UnsetType:
-    return UNSET if value is None else value
+def _failure(last: LastFailure | DeliveryFailed | None) -> dict[str, object]:
+    return {} if last is None else {"outcome": last.outcome, "statusCode": last.status_code, "error": last.error}
