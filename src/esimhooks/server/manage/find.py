@@ -132,7 +132,7 @@ async def _of_notification(db: Session, row_id: UUID, tenant: Tenant | None, *, 
     if tenant is not None and owner != tenant:
         raise Refused.not_found("there is no such notification")
     if owner is None:
-        alone = await find.notifications_about(db, ids=[row_id], esim_ids=[], limit=1)
+        alone = await journal_lists.about(db, ids=[row_id], esim_ids=[], limit=1)
         entries, unreadable = partition(alone)
         return Trace(tenant=None, notifications=entries, unreadable=unreadable)
     esim_ids = () if esim_id is None else (esim_id,)
@@ -185,7 +185,7 @@ async def _notifications(db: Session, begin: Begin, shown: Sequence[Event]) -> S
     if begin.notification_id is not None:
         causes.add(begin.notification_id)
     esim_ids = begin.esim_ids if begin.notification_id is None else ()
-    return await find.notifications_about(db, ids=list(causes), esim_ids=esim_ids, limit=MAX_TRACED + 1)
+    return await journal_lists.about(db, ids=list(causes), esim_ids=esim_ids, limit=MAX_TRACED + 1)
 
 
 async def _events(db: Session, tenant: Tenant, begin: Begin) -> list[Event | Unreadable]:

@@ -11,7 +11,7 @@ from esimhooks.server.domain.ids import first_id_of
 from esimhooks.server.domain.lists import Unreadable
 from esimhooks.server.domain.notification import JournalEntry
 from esimhooks.server.domain.stats import BucketCount, Overview
-from esimhooks.server.store import deliveries, events, health, journal, stats
+from esimhooks.server.store import deliveries, events, health, journal_lists, stats
 from esimhooks.server.store.database import Session
 
 SPANS = 48
@@ -62,4 +62,4 @@ async def timeline_of(
     async with db.snapshot():
         raised = (await events.page(db, tenant, EventFilter(esim_id=esim_id), before=None, limit=MAX_EVENTS)).rows
         sent = await deliveries.of_events(db, tenant, [event.id for event in raised])
-        return raised, sent, await journal.of_esim(db, esim_id, limit=MAX_EVENTS)
+        return raised, sent, await journal_lists.about(db, esim_ids=[esim_id], limit=MAX_EVENTS)

@@ -15,8 +15,7 @@ from esimhooks.server.domain.event import Event
 from esimhooks.server.domain.find import Hit
 from esimhooks.server.domain.ids import Prefix, first_id_beside
 from esimhooks.server.domain.lists import Unreadable
-from esimhooks.server.domain.notification import JournalEntry
-from esimhooks.server.store import esims, events, journal
+from esimhooks.server.store import esims, events
 from esimhooks.server.store.database import Session
 from esimhooks.server.store.deliveries import attempt_of
 from esimhooks.server.store.statements import tenant_of
@@ -245,30 +244,6 @@ async def attempts_of(
         limit,
     )
     return [(row["delivery_id"], attempt_of(db, row)) for row in rows]
-
-
-async def notifications_about(
-    db: Session, *, ids: Sequence[UUID], esim_ids: Sequence[UUID], limit: int
-) -> list[JournalEntry | Unreadable]:
-    """Return the journal entries with these ids and the newest about these eSIMs, newest first; for operators."""
-    rows = await db.conn.fetch(
-        """
-        SELECT * FROM notifications WHERE id = ANY (ARRAY(
-            SELECT found.id FROM unnest($2::uuid[]) AS esim (id) CROSS JOIN LATERAL (
-                SELECT id FROM notifications WHERE esim_id = esim.id ORDER BY id DESC LIMIT $3
-            ) found
-            UNION ALL
-            (SELECT id FROM (SELECT id FROM notifications WHERE esim_ids && $2::uuid[] OFFSET 0) one
-             ORDER BY id DESC LIMIT $3)
-            UNION ALL SELECT * FROM unnest($1::uuid[])
-        ))
-        ORDER BY id DESC LIMIT $3
-        """,
-        ids,
-        esim_ids,
-        limit,
-    )
-    return journal.listed(db, rows)
 
 
 def _owned_by(tenant: Tenant | None) -> tuple[str, tuple[object, ...]]:

@@ -76,16 +76,6 @@ async def find(db: Session, notification_id: UUID) -> JournalEntry | None:
     return None if row is None else entry_of(db, row)
 
 
-async def of_esim(db: Session, esim_id: UUID, *, limit: int) -> Sequence[JournalEntry | Unreadable]:
-    """Return the newest entries about an eSIM."""
-    rows = await db.conn.fetch(
-        "SELECT * FROM notifications WHERE esim_id = $1 OR esim_ids @> ARRAY[$1] ORDER BY id DESC LIMIT $2",
-        esim_id,
-        limit,
-    )
-    return listed(db, rows)
-
-
 async def find_all(db: Session, ids: Sequence[UUID]) -> dict[UUID, JournalEntry | Undecryptable]:
     """Return these entries, and in place of one that cannot be decrypted why."""
     if not ids:

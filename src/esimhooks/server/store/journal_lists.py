@@ -50,8 +50,24 @@ async def _about(
     parameters = Parameters()
     conditions = parameters.between(first=where.first_id, last=where.last_id, before=before)
     conditions += parameters.equal({"source": where.source, "outcome": where.outcome})
+    return await about(
+        db, esim_ids=esim_ids, ids=waiting_ids, limit=limit, parameters=parameters, conditions=conditions
+    )
+
+
+async def about(
+    db: Session,
+    *,
+    esim_ids: Sequence[UUID],
+    ids: Sequence[UUID] = (),
+    limit: int,
+    parameters: Parameters | None = None,
+    conditions: Sequence[str] = (),
+) -> Sequence[JournalEntry | Unreadable]:
+    """Return the newest entries about these eSIMs, and those with these ids, that meet the conditions; for operators."""
+    values = parameters or Parameters()
     narrowed = " AND ".join(["true", *conditions])
-    last, meant = parameters(limit), parameters(esim_ids)
+    last, meant = values(limit), values(esim_ids)
     rows = await db.conn.fetch(
         f"""
         SELECT * FROM notifications WHERE id = ANY (ARRAY(
@@ -61,10 +77,10 @@ async def _about(
             UNION ALL
             (SELECT id FROM (SELECT id FROM notifications WHERE esim_ids && {meant}::uuid[] AND {narrowed} OFFSET 0) one
              ORDER BY id DESC LIMIT {last})
-            UNION ALL SELECT * FROM unnest({parameters(waiting_ids)}::uuid[])
+            UNION ALL SELECT * FROM unnest({values(ids)}::uuid[])
         )) AND {narrowed} ORDER BY id DESC LIMIT {last}
         """,
-        *parameters.values,
+        *values.values,
     )
     return listed(db, rows)
 
