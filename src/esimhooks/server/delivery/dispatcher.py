@@ -324,9 +324,9 @@ class Dispatcher:
         written = Written(stored=False)
         try:
             result, released = await self._attempt(lane, job)
-            await self._release_claims(released)
             if result is not None:
                 written = await self._write(lane, result)
+            await self._release_claims(released)
         finally:
             self._scheduler.on_written(lane, job, now=monotonic(), next_is_due=written.next_is_due)
             self._begin()
