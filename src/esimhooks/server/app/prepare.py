@@ -22,10 +22,10 @@ from esimhooks.server.observe import log
 from esimhooks.server.runtime.loop import Loop
 from esimhooks.server.store import lanes
 from esimhooks.server.store import migrate as migrations
-from esimhooks.server.store.database import Database, check_durability, connect
+from esimhooks.server.store.database import Database, connect
 from esimhooks.server.store.embedded import EmbeddedPostgres
 from esimhooks.server.store.encryption import Cipher
-from esimhooks.server.store.installation import check_canary, clock, missing_rights
+from esimhooks.server.store.installation import check_canary, check_durability, clock, missing_rights
 from esimhooks.server.store.partitions import ensure_partitions
 
 REVIVE_EVERY_S = 2.0

@@ -129,6 +129,13 @@ class UpdateBody(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkno
     top_up: TopUpBody | None = None
 
 
+AS_THEY_STAND = (
+    *("esim_status", "smdp_status", "reason", "imsi", "msisdn", "eid", "ac", "qr_code_url", "short_url", "apn"),
+    *("package_code", "package_name", "unlimited", "throttled", "replaces"),
+)
+"""Members that say the same inside."""
+
+
 def to_update(body: UpdateBody) -> Update:
     """Return the body in the units of the inside: bytes, days, UTC. Raises `Refused` for a time no eSIM can have."""
     doubts: list[Doubt] = []
@@ -143,10 +150,6 @@ def to_update(body: UpdateBody) -> Update:
         ),
         cause=Cause(body.cause),
         occurred_at=occurred_at,
-        esim_status=body.esim_status,
-        reason=body.reason,
-        smdp_status=body.smdp_status,
-        eid=body.eid,
         total_bytes=total,
         used_bytes=used,
         remaining_bytes=remaining,
@@ -155,26 +158,16 @@ def to_update(body: UpdateBody) -> Update:
         activate_at=_utc(body.activate_time, "/activateTime"),
         expire_at=expire_at,
         validity_days=body.validity_usage_remain,
-        imsi=body.imsi,
-        msisdn=body.msisdn,
-        ac=body.ac,
-        qr_code_url=body.qr_code_url,
-        short_url=body.short_url,
-        apn=body.apn,
-        package_code=body.package_code,
-        package_name=body.package_name,
         plans=_plans(body.plans, doubts),
-        unlimited=body.unlimited,
-        throttled=body.throttled,
         voice=_allowance(body.voice),
         sms=_allowance(body.sms),
         location=_location(body.location),
         device=_device(body.device),
         metadata=checked_metadata(body.metadata),
-        replaces=body.replaces,
         top_up_transaction_id=body.top_up.transaction_id if body.top_up else None,
         top_up_package_code=body.top_up.package_code if body.top_up else None,
         by_operator=True,
+        **{name: getattr(body, name) for name in AS_THEY_STAND},
         doubts=tuple(doubts),
     )
 

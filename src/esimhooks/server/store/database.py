@@ -390,20 +390,3 @@ class passing_errors:  # noqa: N801 - reads as a statement
         words = f": {error.args[0]}" if isinstance(error, asyncpg.PostgresError) and error.args else ""
         advice = f"; {POOLER}" if "unsupported startup parameter" in words else ""
         return f"{type(error).__name__}{words}{f' at {self._location}' if self._location else ''}{advice}"
-
-
-async def check_durability(session: Session, *, refuse: bool = True) -> None:
-    """Refuse a database that may lose committed data, or log a warning. Raises `Broken`."""
-    if session.conn.get_server_version().major < OLDEST_VERSION:
-        raise Broken(f"PostgreSQL {OLDEST_VERSION} or newer is needed")
-    encoding = await session.conn.fetchval("SELECT current_setting('server_encoding')")
-    if encoding != "UTF8":
-        raise Broken(
-            f"the database's encoding is {encoding}, which cannot store all characters: create one with ENCODING 'UTF8'"
-        )
-    for setting in ("fsync", "synchronous_commit"):
-        value = await session.conn.fetchval("SELECT current_setting($1)", setting)
-        if value == "off":
-            if refuse:
-                raise Broken(f"PostgreSQL runs with {setting} = off: what is acknowledged could be lost. Turn it on.")
-            log.warning("database.not_durable", setting=setting, promise="what is acknowledged may be lost")

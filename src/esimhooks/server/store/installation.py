@@ -11,8 +11,11 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from esimhooks.server.domain.errors import Broken, NotNow
-from esimhooks.server.store.database import Session
+from esimhooks.server.observe.log import get_logger
+from esimhooks.server.store.database import OLDEST_VERSION, Session
 from esimhooks.server.store.partitions import TABLES
+
+log = get_logger("store")
 
 BACKUP = "last_backup"
 CANARY = b"esimhooks"
@@ -121,6 +124,22 @@ async def durability(db: Session) -> dict[str, str]:
         "SELECT name, current_setting(name) AS value FROM unnest($1::text[]) AS name", list(DURABILITY)
     )
     return {row["name"]: row["value"] for row in rows}
+
+
+async def check_durability(db: Session, *, refuse: bool = True) -> None:
+    """Refuse a database that may lose committed data, or log a warning. Raises `Broken`."""
+    major, _ = await version(db)
+    if major < OLDEST_VERSION:
+        raise Broken(f"PostgreSQL {OLDEST_VERSION} or newer is needed")
+    if (name := await encoding(db)) != "UTF8":
+        raise Broken(
+            f"the database's encoding is {name}, which cannot store all characters: create one with ENCODING 'UTF8'"
+        )
+    for setting, value in (await durability(db)).items():
+        if value == "off" and setting != "full_page_writes":  # some file systems do what that is for
+            if refuse:
+                raise Broken(f"PostgreSQL runs with {setting} = off: what is acknowledged could be lost. Turn it on.")
+            log.warning("database.not_durable", setting=setting, promise="what is acknowledged may be lost")
 
 
 async def clock(db: Session) -> datetime:
