@@ -21,8 +21,8 @@ from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.portal import PortalRole, PortalSession
 from esimhooks.server.domain.roles import MAY, Permission, Role
+from esimhooks.server.manage.keys import find_session
 from esimhooks.server.manage.portal import find_portal_session
-from esimhooks.server.manage.sessions import find_session
 from esimhooks.server.store import accounts
 from esimhooks.server.store.database import Database
 

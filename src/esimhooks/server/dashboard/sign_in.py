@@ -15,7 +15,7 @@ from esimhooks.server.dashboard.session_user import check_origin, cookie, form_o
 from esimhooks.server.domain.account import DashboardSession
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.roles import Permission
-from esimhooks.server.manage.sessions import end_session, open_session
+from esimhooks.server.manage.keys import end_session, open_session
 from esimhooks.server.observe.refused import RefusalKind
 from esimhooks.server.store.database import Session
 

@@ -1,8 +1,9 @@
-"""API keys: made, changed and revoked. A key with a webhook URL owns an endpoint.
+"""API keys: made, changed and revoked; and the sessions of the dashboard that they begin, which all nodes share.
 
-Each command runs in the transaction that it is given. Raises `Refused` (404) for what is not there.
+A key with a webhook URL owns an endpoint. Each command runs in the transaction that it is given. Raises `Refused` (404) for what is not there.
 """
 
+import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from esimhooks.server.domain.account import ApiKey, digest_of, lookup_of, new_key
+from esimhooks.server.domain.account import ApiKey, DashboardSession, digest_of, lookup_of, new_key
 from esimhooks.server.domain.audit import Action, Actor, ChangedField, changes, key_fields
 from esimhooks.server.domain.endpoint import Tenant
 from esimhooks.server.domain.errors import Refused
@@ -19,7 +20,7 @@ from esimhooks.server.domain.lists import found
 from esimhooks.server.domain.roles import Role
 from esimhooks.server.manage.accounts import require_merchant
 from esimhooks.server.manage.endpoints import Change, EndpointRules, Made, create_endpoint, require_reachable
-from esimhooks.server.store import accounts, endpoints, keys
+from esimhooks.server.store import accounts, endpoints, keys, portal
 from esimhooks.server.store.audit import record_action
 from esimhooks.server.store.database import Session
 
@@ -187,3 +188,30 @@ def _with_url(url: str, name: str) -> Change:
 
 def _has_ended(key: ApiKey, *, now: datetime) -> bool:
     return key.expires_at is not None and key.expires_at <= now
+
+
+SESSION_TOKEN_BYTES = 32
+
+
+async def open_session(
+    db: Session, actor: Actor, session: DashboardSession, *, owner: Tenant | None, now: datetime
+) -> str:
+    """Return the token of a new session, of a tenant or of an operator (None); only its digest is stored."""
+    token = secrets.token_urlsafe(SESSION_TOKEN_BYTES)
+    await keys.start_session(db, digest_of(token), session, now=now)
+    await record_action(db, actor, Action.DASHBOARD_SIGN_IN, "dashboard", owner=owner)
+    return token
+
+
+async def find_session(db: Session, token: str, *, by_person: bool, now: datetime) -> DashboardSession | None:
+    """Return who the session belongs to, or None; what a page asks for by itself does not keep it alive."""
+    found = await keys.find_session(db, digest_of(token), now=now)
+    if found is not None and by_person:
+        await keys.record_session_use(db, digest_of(token), now=now)
+    return found
+
+
+async def end_session(db: Session, token: str) -> None:
+    """End the session, whether it began with a key or by a portal link."""
+    await keys.end_session(db, digest_of(token))
+    await portal.sign_out(db, digest_of(token))
