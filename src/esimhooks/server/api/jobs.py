@@ -150,14 +150,8 @@ async def cancel_recovery(
     db: Session, actor: Actor, now: datetime, tenant: Tenant, endpoint_id: EndpointId, recovery_id: RecoveryId
 ) -> RecoveryView:
     """Cancel a recovery; what it has already queued is still sent."""
-    return _recovery(
-        await manage_jobs.cancel_job(
-            db,
-            actor,
-            await manage_jobs.find_job(db, tenant, RecoveryFilter, recovery_id, endpoint_id=endpoint_id),
-            now=now,
-        )
-    )
+    job = await manage_jobs.find_job(db, tenant, RecoveryFilter, recovery_id, endpoint_id=endpoint_id)
+    return _recovery(await manage_jobs.cancel_job(db, actor, job, now=now))
 
 
 @routes.post(
@@ -193,14 +187,8 @@ async def cancel_requery(
     db: Session, actor: Actor, now: datetime, tenant: Tenant, requery_id: RequeryId
 ) -> BulkRequeryView:
     """Cancel a requery; eSIMs that were already refreshed stay refreshed."""
-    return _requery(
-        await manage_jobs.cancel_job(
-            db,
-            actor,
-            await manage_jobs.find_job(db, tenant, RequeryFilter, requery_id),
-            now=now,
-        )
-    )
+    job = await manage_jobs.find_job(db, tenant, RequeryFilter, requery_id)
+    return _requery(await manage_jobs.cancel_job(db, actor, job, now=now))
 
 
 def _recovery(job: Job[RecoveryFilter]) -> RecoveryView:

@@ -102,12 +102,8 @@ async def cancel_recovery(
     """End a recovery where it is; what it has sent again stays."""
     user = session_user_of(request)
     endpoint, known = parse_id(Prefix.ENDPOINT, endpoint_id), parse_id(Prefix.RECOVERY, recovery_id)
-    await manage_jobs.cancel_job(
-        db,
-        actor,
-        await manage_jobs.find_job(db, tenant_of(user), RecoveryFilter, known, endpoint_id=endpoint),
-        now=now,
-    )
+    job = await manage_jobs.find_job(db, tenant_of(user), RecoveryFilter, known, endpoint_id=endpoint)
+    await manage_jobs.cancel_job(db, actor, job, now=now)
     return redirect(user.link(f"/endpoints/{endpoint_id}/recoveries/{recovery_id}"))
 
 
@@ -173,12 +169,8 @@ async def show_requery(request: Request, db: Session, requery_id: str) -> Respon
 async def cancel_requery(request: Request, db: Session, actor: Actor, now: datetime, requery_id: str) -> Response:
     """End a requery where it is; what it has read stays."""
     user = session_user_of(request)
-    await manage_jobs.cancel_job(
-        db,
-        actor,
-        await manage_jobs.find_job(db, tenant_of(user), RequeryFilter, parse_id(Prefix.REQUERY, requery_id)),
-        now=now,
-    )
+    job = await manage_jobs.find_job(db, tenant_of(user), RequeryFilter, parse_id(Prefix.REQUERY, requery_id))
+    await manage_jobs.cancel_job(db, actor, job, now=now)
     return redirect(user.link(f"/requeries/{requery_id}"))
 
 
