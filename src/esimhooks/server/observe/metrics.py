@@ -9,7 +9,7 @@ import os
 from collections import Counter as BucketCount
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -28,136 +28,76 @@ SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
+_counter = partial(Counter, registry=REGISTRY)
+_histogram = partial(Histogram, registry=REGISTRY)
+_gauge = partial(Gauge, multiprocess_mode="mostrecent", registry=REGISTRY)
 
-_build = Gauge(
-    "esimhooks_build_info",
-    "Always 1; the version is in the label",
-    ["version"],
-    multiprocess_mode="mostrecent",
-    registry=REGISTRY,
-)
+_build = _gauge("esimhooks_build_info", "Always 1; the version is in the label", ["version"])
 _build.labels(__version__).set(1)
 
-_requests = Histogram(
+_requests = _histogram(
     "esimhooks_http_request_duration_seconds",
     "Seconds from the headers of a request to the end of its response",
     ["method", "route", "status"],
     buckets=_REQUEST_BUCKETS_S,
-    registry=REGISTRY,
 )
-_notifications = Counter(
-    "esimhooks_notifications", "Notifications and updates received", ["source", "outcome"], registry=REGISTRY
-)
-_stored_first = Counter(
+_notifications = _counter("esimhooks_notifications", "Notifications and updates received", ["source", "outcome"])
+_stored_first = _counter(
     "esimhooks_notifications_stored_first",
     "Notifications and updates acknowledged before they were applied",
     ["source"],
-    registry=REGISTRY,
 )
-_doubts = Counter(
+_doubts = _counter(
     "esimhooks_provider_doubts_total",
     "Fields of notifications that were not understood while the rest was applied",
     ["provider", "field"],
-    registry=REGISTRY,
 )
-_events = Counter("esimhooks_events", "Events raised", ["type"], registry=REGISTRY)
-_attempts = Counter("esimhooks_delivery_attempts", "Delivery attempts, by outcome", ["outcome"], registry=REGISTRY)
-_attempt_seconds = Histogram(
+_events = _counter("esimhooks_events", "Events raised", ["type"])
+_attempts = _counter("esimhooks_delivery_attempts", "Delivery attempts, by outcome", ["outcome"])
+_attempt_seconds = _histogram(
     "esimhooks_delivery_attempt_duration_seconds",
     "Seconds from resolving the host name to the status line of the response",
     buckets=_REQUEST_BUCKETS_S,
-    registry=REGISTRY,
 )
-_first_attempt_seconds = Histogram(
+_first_attempt_seconds = _histogram(
     "esimhooks_time_to_first_attempt_seconds",
     "Seconds from the creation of a delivery to its first attempt",
     buckets=_WAIT_BUCKETS_S,
-    registry=REGISTRY,
 )
-_finished = Counter(
-    "esimhooks_deliveries_finished", "Deliveries that reached a final status", ["status"], registry=REGISTRY
+_finished = _counter("esimhooks_deliveries_finished", "Deliveries that reached a final status", ["status"])
+_dropped = _counter(
+    "esimhooks_delivery_results_dropped", "Results discarded because another dispatcher had the lease by then"
 )
-_dropped = Counter(
-    "esimhooks_delivery_results_dropped",
-    "Results discarded because another dispatcher had the lease by then",
-    registry=REGISTRY,
+_refused = _counter("esimhooks_refused", "Requests and connections refused, by cause", ["what"])
+_disabled = _counter("esimhooks_endpoints_disabled", "Endpoints disabled, by reason", ["reason"])
+_batches = _histogram("esimhooks_commit_size", "Items written in one transaction", ["batch"], buckets=_SIZE_BUCKETS)
+_loop_failures = _counter("esimhooks_loop_failures", "Rounds of background loops that failed", ["loop"])
+_rows_failed = _counter("esimhooks_rows_failed", "Rows that a loop could not process and skipped", ["loop"])
+_queue = {
+    "pending": _gauge("esimhooks_deliveries_pending", "Pending deliveries, due or not"),
+    "lanes_due": _gauge("esimhooks_lanes_due", "Lanes with a delivery that is due"),
+    "oldest_due_s": _gauge(
+        "esimhooks_oldest_due_seconds", "Seconds for which the oldest due delivery has been waiting"
+    ),
+    "lanes_cooling_down": _gauge("esimhooks_lanes_resting", "Lanes that cool down because their endpoint fails"),
+    "backlog": _gauge(
+        "esimhooks_backlog_notifications",
+        "Notifications that wait for their provider's answer or are stored but not yet applied",
+    ),
+    "stored": _gauge(
+        "esimhooks_stored_notifications", "Notifications that are stored and acknowledged but not yet applied"
+    ),
+    "oldest_stored_s": _gauge(
+        "esimhooks_oldest_stored_seconds", "Seconds for which the oldest of these has been waiting"
+    ),
+    "dispatchers": _gauge("esimhooks_dispatchers", "Live dispatchers on all nodes"),
+}
+"""The figures of `QueueStats`."""
+_states = _gauge("esimhooks_endpoints", "Endpoints, by state", ["state"])
+_provider_states = _gauge(
+    "esimhooks_provider_state", "1 for a provider's current state, 0 for the others", ["provider", "state"]
 )
-_refused = Counter("esimhooks_refused", "Requests and connections refused, by cause", ["what"], registry=REGISTRY)
-_disabled = Counter("esimhooks_endpoints_disabled", "Endpoints disabled, by reason", ["reason"], registry=REGISTRY)
-_batches = Histogram(
-    "esimhooks_commit_size",
-    "Items written in one transaction",
-    ["batch"],
-    buckets=_SIZE_BUCKETS,
-    registry=REGISTRY,
-)
-_loop_failures = Counter(
-    "esimhooks_loop_failures", "Rounds of background loops that failed", ["loop"], registry=REGISTRY
-)
-_rows_failed = Counter(
-    "esimhooks_rows_failed",
-    "Rows that a loop could not process and skipped",
-    ["loop"],
-    registry=REGISTRY,
-)
-_pending = Gauge(
-    "esimhooks_deliveries_pending",
-    "Pending deliveries, due or not",
-    multiprocess_mode="mostrecent",
-    registry=REGISTRY,
-)
-_due = Gauge(
-    "esimhooks_lanes_due", "Lanes with a delivery that is due", multiprocess_mode="mostrecent", registry=REGISTRY
-)
-_oldest_due = Gauge(
-    "esimhooks_oldest_due_seconds",
-    "Seconds for which the oldest due delivery has been waiting",
-    multiprocess_mode="mostrecent",
-    registry=REGISTRY,
-)
-_cooling_down = Gauge(
-    "esimhooks_lanes_resting",
-    "Lanes that cool down because their endpoint fails",
-    multiprocess_mode="mostrecent",
-    registry=REGISTRY,
-)
-_backlog = Gauge(
-    "esimhooks_backlog_notifications",
-    "Notifications that wait for their provider's answer or are stored but not yet applied",
-    multiprocess_mode="mostrecent",
-    registry=REGISTRY,
-)
-_stored = Gauge(
-    "esimhooks_stored_notifications",
-    "Notifications that are stored and acknowledged but not yet applied",
-    multiprocess_mode="mostrecent",
-    registry=REGISTRY,
-)
-_oldest_stored = Gauge(
-    "esimhooks_oldest_stored_seconds",
-    "Seconds for which the oldest of these has been waiting",
-    multiprocess_mode="mostrecent",
-    registry=REGISTRY,
-)
-_dispatchers = Gauge(
-    "esimhooks_dispatchers", "Live dispatchers on all nodes", multiprocess_mode="mostrecent", registry=REGISTRY
-)
-_states = Gauge(
-    "esimhooks_endpoints", "Endpoints, by state", ["state"], multiprocess_mode="mostrecent", registry=REGISTRY
-)
-_provider_states = Gauge(
-    "esimhooks_provider_state",
-    "1 for a provider's current state, 0 for the others",
-    ["provider", "state"],
-    multiprocess_mode="mostrecent",
-    registry=REGISTRY,
-)
-_read_at = Gauge(
-    "esimhooks_queue_read_timestamp_seconds",
-    "When the figures of the queue were read, in Unix seconds",
-    multiprocess_mode="mostrecent",
-    registry=REGISTRY,
-)
+_read_at = _gauge("esimhooks_queue_read_timestamp_seconds", "When the figures of the queue were read, in Unix seconds")
 
 
 class QueueStats(Struct, frozen=True, kw_only=True):
@@ -247,14 +187,8 @@ def rows_failed(loop: str, count: int) -> None:
 
 def set_queue(stats: QueueStats, *, at: float) -> None:
     """Show the figures of the queue, read `at` (Unix seconds)."""
-    _pending.set(stats.pending)
-    _due.set(stats.lanes_due)
-    _oldest_due.set(stats.oldest_due_s)
-    _cooling_down.set(stats.lanes_cooling_down)
-    _backlog.set(stats.backlog)
-    _stored.set(stats.stored)
-    _oldest_stored.set(stats.oldest_stored_s)
-    _dispatchers.set(stats.dispatchers)
+    for name, gauge in _queue.items():
+        gauge.set(getattr(stats, name))
     _read_at.set(at)
 
 
