@@ -1,5 +1,6 @@
 """One endpoint does not make another wait (product, promise 6), and nobody gets more at a time than agreed."""
 
+import asyncio
 from time import monotonic
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from api import Api, Merchant, a_merchant, eventually
 from esimhooks.server.app.node import running
 from esimhooks.server.app.settings import Settings
+from esimhooks.server.store.database import Database
 from receiver import Receiver
 from system.gated_answers import Gate
 from system.sent_webhooks import an_endpoint, an_event, in_status
@@ -117,3 +119,28 @@ async def _until_nothing_is_pending(merchant: Api) -> None:
         return not (await merchant.get("/v1/deliveries?status=pending"))["data"]
 
     await eventually(none_pending)
+
+
+async def test_requests_of_one_account_that_wait_leave_connections_to_others(
+    settings: Settings, database: Database
+) -> None:
+    few = settings.model_copy(update={"database_connections": 5})
+    async with running(few) as node, Api(node.url, node.admin_key) as operator:
+        slow, quick = await a_merchant(operator), await a_merchant(operator)
+        async with operator.as_key(slow.key) as waiting, operator.as_key(quick.key) as other:
+            endpoint = await waiting.post("/v1/endpoints", {"url": "https://shop.example/hook"})
+            async with database.transaction() as db:
+                await db.conn.execute("SELECT FROM endpoints FOR UPDATE")
+                path = f"/v1/endpoints/{endpoint['id']}/disable"
+                stuck = [asyncio.create_task(waiting.call("POST", path)) for _ in range(10)]
+
+                async def wait_for_the_lock() -> bool:
+                    count = await db.conn.fetchval("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
+                    return bool(count >= 2)
+
+                await eventually(wait_for_the_lock)
+                answers = [await other.call("GET", "/v1/endpoints") for _ in range(5)]
+            disabled = await asyncio.gather(*stuck)
+
+    assert {one.status for one in answers} == {200}
+    assert {one.status for one in disabled} == {200}

@@ -4,12 +4,14 @@ Who changes something is given the session of one transaction, which is committe
 there is none. Under a key the first answer in 2xx is kept in it, and given again for the same request for a day.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec import Struct
@@ -18,9 +20,9 @@ from esimhooks.server.api.http import Answer, Request, Response
 from esimhooks.server.api.installation import Installation
 from esimhooks.server.api.router import Route
 from esimhooks.server.domain.endpoint import Tenant
-from esimhooks.server.domain.errors import Refused
+from esimhooks.server.domain.errors import NotNow, Refused
 from esimhooks.server.store import idempotency
-from esimhooks.server.store.database import Database, Session
+from esimhooks.server.store.database import ACQUIRE_TIMEOUT_S, Database, Session
 from esimhooks.server.store.idempotency import RETENTION, IdempotencyKey, StoredAnswer
 
 HEADER = "idempotency-key"
@@ -49,7 +51,7 @@ async def carry_out(request: Request, route: Route) -> Answer:
     if request.method == "GET":
         if Session not in route.takes.provided_types:
             return await route.call(request)
-        async with database.session() as request.db:
+        async with _within_share(request, database), database.session() as request.db:
             return await route.call(request)
     if Session in route.takes.provided_types:
         async with _transaction(request) as request.db:
@@ -159,7 +161,35 @@ async def _transaction(request: Request) -> AsyncIterator[Session]:
     """Yield a transaction, after which the loops are notified that may have something to do."""
     database: Database = request.services[Database]
     installation: Installation = request.services[Installation]
-    async with database.transaction() as db:
+    async with _within_share(request, database), database.transaction() as db:
         for wake in installation.wakes:
             db.after_commit(wake.notify)
         yield db
+
+
+SHARE_OF_ACCOUNT = 3
+"""One in this many of the connections of a process is the most that the requests of an account may hold at once."""
+_turns = WeakValueDictionary[tuple[Database, UUID], asyncio.Semaphore]()
+
+
+@asynccontextmanager
+async def _within_share(request: Request, database: Database) -> AsyncIterator[None]:
+    """Let a merchant's request have a connection when its account holds less than its share.
+
+    Raises `NotNow` where it has waited as long as for a connection.
+    """
+    caller = request.caller or (request.session_user and request.session_user.principal)
+    if caller is None or caller.tenant is None:
+        yield
+        return
+    share = max(2, database.max_connections // SHARE_OF_ACCOUNT)
+    turn = _turns.setdefault((database, caller.tenant.account_id), asyncio.Semaphore(share))
+    try:
+        async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
+            await turn.acquire()
+    except TimeoutError:
+        raise NotNow("other requests of this account are not answered yet", retry_after_s=1) from None
+    try:
+        yield
+    finally:
+        turn.release()

@@ -179,6 +179,11 @@ class Database:
         async with self._acquire() as session:
             yield session
 
+    @property
+    def max_connections(self) -> int:
+        """How many connections may be open at once."""
+        return int(self._pool.get_max_size())
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """Yield a connection with an open transaction, committed at the end. Raises `NotNow`."""
