@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from esimhooks.server.domain.endpoint_rules import secret_error
 from esimhooks.server.domain.errors import Broken
 from esimhooks.server.domain.schedule import NAMED
 from esimhooks.server.store import address
-from esimhooks.signing import SECRET_PREFIX, InvalidSecretError, key_of
 
 MAX_DEFAULT_PROCESSES = 8
 SECONDS_IN = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -121,12 +121,8 @@ def _sealing_key(value: SecretStr) -> SecretStr:
 
 
 def _signing_secret(value: SecretStr) -> SecretStr:
-    try:
-        size = len(key_of(value.get_secret_value()))
-    except InvalidSecretError:
-        size = 0
-    if not value.get_secret_value().startswith(SECRET_PREFIX) or not 24 <= size <= 64:
-        raise ValueError("expected whsec_ and standard base64 of 24 to 64 bytes")
+    if why := secret_error(value.get_secret_value()):
+        raise ValueError(why)
     return value
 
 
