@@ -11,6 +11,7 @@ from api import Api, Json, eventually
 from esimhooks.server.domain.endpoint_rules import EventBody, require_filter
 from esimhooks.server.domain.errors import Refused
 from esimhooks.server.domain.expression import MAX_CHARACTERS
+from esimhooks.server.store.database import Database
 from receiver import Receiver
 from upstream import Shop, a_shop
 from web.routes import is_field
@@ -140,6 +141,17 @@ async def test_a_filter_is_tried_on_the_newest_events_before_it_is_saved(operato
     assert [one["passes"] for one in found["events"]] == [True, False, True]
     assert [one["event"] for one in found["events"]] == ["esim.activated"] * 3
     assert (newest["tested"], newest["passing"]) == (2, 0)
+
+
+async def test_no_answer_is_kept_of_a_filter_that_was_only_tried(operator: Api, database: Database) -> None:
+    shop = await a_shop(operator)
+    path = f"/v1/endpoints/test-filter?account={shop.account}&mode=test"
+
+    answer = await operator.call("POST", path, {"filter": EUROPE}, idempotency_key="one")
+
+    assert answer.status == 200
+    async with database.session() as db:
+        assert await db.conn.fetchval("SELECT count(*) FROM idempotent_answers") == 0
 
 
 async def test_a_recovery_sends_only_what_the_filter_lets_through(operator: Api, receiver: Receiver) -> None:

@@ -87,7 +87,7 @@ class _ByKey:
             require_operator(caller)
         require_permission(caller, route.permission)
         await route.takes.read(request)
-        if HEADER in request.headers and request.method == "POST":
+        if HEADER in request.headers and request.method == "POST" and not route.only_reads:
             return _with_headers(request, await carry_out_once(request, route, caller.tenant))
         return _with_headers(request, await carry_out(request, route))
 

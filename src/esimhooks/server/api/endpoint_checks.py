@@ -153,7 +153,10 @@ class FilterTestView(Struct, rename="camel", kw_only=True):
 
 
 @routes.post(
-    "/v1/endpoints/test-filter", example={"filter": "newStatus == 'EXPIRED' || contains(thresholds, `90`)"}, status=200
+    "/v1/endpoints/test-filter",
+    example={"filter": "newStatus == 'EXPIRED' || contains(thresholds, `90`)"},
+    status=200,
+    only_reads=True,
 )
 async def test_filter(db: Session, tenant: Tenant, data: FilterTestBody) -> FilterTestView:
     """Try a filter on the account's most recent events; nothing is sent or changed."""

@@ -191,7 +191,7 @@ def _parameters(one: Route, schemas: Mapping[str, Json]) -> Iterator[Json]:
             "schema": schemas[repr(Mode)],
             "description": "operators: the mode to use, default live",
         }
-    if one.method == "POST":
+    if one.method == "POST" and not one.only_reads:
         key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
         description = "for 24 h, the same key and request get the same answer"
         yield {"name": "Idempotency-Key", "in": "header", "schema": key, "description": description}

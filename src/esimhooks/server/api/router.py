@@ -50,7 +50,7 @@ class Route(Struct, frozen=True, kw_only=True):
     """One method at one path, and the function that serves it.
 
     `status` is that of the answer, or says it for each type of answer. `media_type` is that of an answer with a body.
-    `example` is a body that runs as it stands.
+    `example` is a body that runs as it stands. Of one that `only_reads`, no answer is kept under an `Idempotency-Key`.
     """
 
     method: str
@@ -64,6 +64,7 @@ class Route(Struct, frozen=True, kw_only=True):
     operators: bool = False
     permission: Permission
     example: Any = None
+    only_reads: bool = False
 
     async def call(self, request: Request) -> Answer:
         """Call the handler with what was read of the request; return its answer."""
@@ -100,10 +101,10 @@ class Routes:
         return self._serve("PATCH", path, 200, example=example)
 
     def post(
-        self, path: str, *, status: int | Mapping[type, int] = 201, example: Any = None
+        self, path: str, *, status: int | Mapping[type, int] = 201, example: Any = None, only_reads: bool = False
     ) -> Callable[[Handler], Handler]:
         """Serve POST."""
-        return self._serve("POST", path, status, example=example)
+        return self._serve("POST", path, status, example=example, only_reads=only_reads)
 
     def delete(self, path: str) -> Callable[[Handler], Handler]:
         """Serve DELETE; the answer has no body."""
@@ -118,6 +119,7 @@ class Routes:
         media_type: str = "application/json",
         head: bool = False,
         example: Any = None,
+        only_reads: bool = False,
     ) -> Callable[[Handler], Handler]:
         def add(handler: Handler) -> Handler:
             route = Route(
@@ -132,6 +134,7 @@ class Routes:
                 operators=self._operators,
                 permission=permission_of(method, path, operators=self._operators),
                 example=example,
+                only_reads=only_reads,
             )
             self.all.append(route)
             return handler
