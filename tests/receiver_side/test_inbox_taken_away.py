@@ -48,6 +48,38 @@ def test_what_comes_after_an_inbox_was_deleted_is_kept_in_a_new_one(tmp_path: Pa
         other.close()
 
 
+def test_a_connection_to_an_inbox_that_is_replaced_while_it_is_opened_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, connect = tmp_path / "inbox", sqlite3.connect
+    path = folder / "inbox.db"
+    folder.mkdir()
+    old, new = [Receiver(SECRET, inbox=f"sqlite:///{path}") for _ in range(2)]
+    assert take(old, "evt_1") == 200
+
+    def replaced(*args: Any, **options: Any) -> sqlite3.Connection:
+        monkeypatch.undo()
+        connection: sqlite3.Connection = connect(*args, **options)
+        folder.rename(tmp_path / "deleted")
+        folder.mkdir()
+        assert take(new, "evt_2") == 200
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", replaced)
+    with pytest.raises(InboxUnavailable, match="replaced"), old.inbox._database.writing(handlers=True) as session:
+        session.run("UPDATE esimhooks_inbox SET event = 'other'")
+
+    with connect(path) as other:  # as another process would
+        assert other.execute("SELECT id, event FROM esimhooks_inbox").fetchall() == [("evt_2", "esim.activated")]
+    other.close()
+    assert take(old, "evt_3") == take(new, "evt_4") == 200
+    with connect(path) as other:
+        assert other.execute("SELECT id FROM esimhooks_inbox").fetchall() == [("evt_2",), ("evt_3",), ("evt_4",)]
+    other.close()
+    old.close()
+    new.close()
+
+
 def test_an_inbox_stays_where_it_was_when_the_process_goes_to_another_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

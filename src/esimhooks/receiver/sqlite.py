@@ -207,13 +207,14 @@ class SqliteDatabase:
 
     def _connection(self, pool: Idle[sqlite3.Connection], within_s: float) -> sqlite3.Connection:
         self._create()
+        file = _identity_of(self._path)
         kept = 0 if pool is self._handler_pool else 64
         # A connection serves one thread at a time, but not always the same one.
         connection = sqlite3.connect(
             self._path, timeout=within_s, isolation_level=None, check_same_thread=False, cached_statements=kept
         )
         try:
-            self._prepare(connection, within_s)
+            self._prepare(connection, file, within_s)
         except BaseException:
             connection.close()
             raise
@@ -224,15 +225,18 @@ class SqliteDatabase:
         with suppress(OSError):
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, FILE_MODE))
 
-    def _prepare(self, connection: sqlite3.Connection, within_s: float) -> None:
+    def _prepare(self, connection: sqlite3.Connection, file: tuple[int, int] | None, within_s: float) -> None:
         # WAL: readers and the writer do not wait for each other.
         _retry_while_busy(connection, "PRAGMA journal_mode = WAL", within_s)
+        connection.execute("SELECT count(*) FROM sqlite_master")  # opens the log, which SQLite finds by its name
+        if _identity_of(self._path) != file:  # the log may be that of another file: nothing is written to it
+            raise sqlite3.OperationalError("the file was replaced while it was opened")
         connection.execute("PRAGMA foreign_keys = ON")
         if not self._ready:
             connection.execute("BEGIN IMMEDIATE")
             upgrade(SqliteSession(connection), _TYPES)
             connection.execute("COMMIT")
-            self._ready, self._opened = True, _identity_of(self._path)
+            self._ready, self._opened = True, file
 
 
 def _identity_of(path: str) -> tuple[int, int] | None:
