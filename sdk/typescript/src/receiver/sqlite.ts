@@ -99,8 +99,7 @@ class ConnectionQueue {
       // What is written to a file that was deleted or replaced would be gone with the connection.
       if (this.#connection && this.#opened !== identityOf(this.#path)) this.#drop();
       if (!this.#connection) {
-        this.#connection = await opened(this.#path, deadline);
-        this.#opened = identityOf(this.#path);
+        [this.#connection, this.#opened] = await opened(this.#path, deadline);
       }
       const connection = this.#connection;
       await retryWhileBusy(() => connection.exec(begin), deadline);
@@ -159,16 +158,20 @@ export class SqliteDatabase implements Database {
   }
 }
 
-async function opened(path: string, deadline: number): Promise<Connection> {
+/** Open the file; return the connection, and what distinguishes the file. */
+async function opened(path: string, deadline: number): Promise<[Connection, string]> {
   create(path);
+  const file = identityOf(path);
   const connection = await connected(path);
   try {
     await retryWhileBusy(() => connection.exec("PRAGMA journal_mode = WAL"), deadline);
     connection.exec("PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 0");
     await retryWhileBusy(() => connection.exec("BEGIN IMMEDIATE"), deadline);
+    // The log is open now. SQLite finds it by its name: it may be that of another file.
+    if (identityOf(path) !== file) throw new Error("the file was replaced while it was opened");
     await upgradeSchema(new SqliteSession(connection, new Map()), { seconds: "real", bytes: "blob" });
     connection.exec("COMMIT");
-    return connection;
+    return [connection, file];
   } catch (error) {
     connection.close();
     throw error;
